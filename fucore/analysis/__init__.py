@@ -1,0 +1,1 @@
+"""Instruments that look inside models: importance, loss along paths, embeddings."""

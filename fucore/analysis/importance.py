@@ -1,0 +1,13 @@
+"""Which parameters the remaining clients use (Wei et al., App. H.2, Figure H9)."""
+
+from __future__ import annotations
+
+import torch
+
+
+def sorted_importance(importance: torch.Tensor, points: int = 500) -> tuple[torch.Tensor, torch.Tensor]:
+    """(percentiles, importances at them) for a plot of log10 I against percentile; both float64 [points]."""
+    ordered = importance.double().sort().values
+    percentiles = torch.linspace(0, 100, points, dtype=torch.float64)
+    places = (percentiles / 100 * (len(ordered) - 1)).round().long()
+    return percentiles, ordered[places]

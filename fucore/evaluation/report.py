@@ -1,0 +1,172 @@
+"""One report for any number of unlearned models: groups, utility, fairness, cost, each beside retraining."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ..data import Split
+from ..errors import require, require_choice
+from ..federation import Federation
+from ..forgetting import Request
+from ..run import Run
+from . import cost, fairness
+from .gme import Judges, grouped_memorization
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """``groups``: tidy table of :func:`~fucore.evaluation.gme.grouped_memorization`, original and retrained included.
+
+    ``summary``: one row a candidate with test and forget accuracy, their spread over runs, local fairness, cost and
+    speed-up.  ``scores``: memorization scores of the forgotten examples, in the order of ``indices``.
+    """
+
+    groups: pd.DataFrame
+    summary: pd.DataFrame
+    indices: np.ndarray
+    scores: np.ndarray
+    leak: str
+    protocol: str
+    retrained_models: int
+
+    def table(self) -> pd.DataFrame:
+        """Table 1's layout: accuracy (gap) in per cent for each group, ``≈`` where it cannot be told from retraining."""
+        columns = {}
+        for candidate, rows in self.groups.groupby("candidate", sort=False):
+            columns[candidate] = {row.group: _cell(row, candidate) for row in rows.itertuples()}
+        table = pd.DataFrame(columns).T
+        summary = self.summary.set_index("candidate")
+        table["forget acc."] = [f"{100 * value:.1f}" for value in summary.forget_accuracy]
+        table["test acc."] = [f"{100 * value:.1f}" for value in summary.test_accuracy]
+        table["local fairness"] = ["–" if np.isnan(value) else f"{value:.4f}" for value in summary.local_fairness]
+        table["examples ×1000"] = [f"{value / 1000:.0f}" for value in summary.examples]
+        table["speed-up"] = ["–" if np.isnan(value) else f"{value:.1f}×" for value in summary.speed_up]
+        table.index.name = None
+        return table
+
+    def plot(self, axes=None):
+        """Accuracy in each group with intervals, one colour a candidate, retraining as a band; returns the figure."""
+        from ..plots import group_figure  # imported here because figures stand above evaluation
+
+        return group_figure(self, axes)
+
+    def verdict(self, candidate: str) -> str:
+        """One sentence: in how many groups a candidate cannot be told from one more retrained model."""
+        rows = self.groups[self.groups.candidate == candidate]
+        require(len(rows) > 0, f"candidate is {candidate!r}, but must be one of: {', '.join(self.groups.candidate.unique())}.")
+        told = [row.group for row in rows.itertuples() if not row.as_retrained]
+        if not told:
+            return f"{candidate} cannot be told from retraining in any of the {len(rows)} groups."
+        return f"{candidate} differs from retraining in {len(told)} of {len(rows)} groups ({', '.join(told)})."
+
+    def save(self, stem) -> None:
+        """Write ``<stem>.groups.csv``, ``<stem>.summary.csv`` and ``<stem>.json`` (everything, with the scores)."""
+        stem = pathlib.Path(stem)
+        self.groups.to_csv(stem.with_name(stem.name + ".groups.csv"), index=False)
+        self.summary.to_csv(stem.with_name(stem.name + ".summary.csv"), index=False)
+        record = {"protocol": self.protocol, "retrained_models": self.retrained_models, "leak_audit": self.leak}
+        record |= {"groups": json.loads(self.groups.to_json(orient="records")), "summary": json.loads(self.summary.to_json(orient="records"))}
+        record |= {"indices": self.indices.tolist(), "scores": self.scores.tolist()}
+        stem.with_name(stem.name + ".json").write_text(json.dumps(record, indent=1) + "\n")
+
+    def __repr__(self) -> str:
+        return f"{self.table().to_string()}\n{self.retrained_models} retrained models, {self.protocol}. {self.leak}"
+
+    def _repr_html_(self) -> str:
+        note = f"Per cent accuracy, (gap to retraining), ≈ cannot be told from one more retrained model. {self.retrained_models} retrained models, {self.protocol} groups. {self.leak}"
+        return f"{self.table().to_html(border=0)}<p><small>{note}</small></p>"
+
+
+def compare(
+    candidates: dict[str, Run | Sequence[Run]],
+    original: Run,
+    retrained: Sequence[Run],
+    request: Request,
+    *,
+    protocol: str = "cross-fitted",
+    fairness_kind: str = "mad",
+    bootstrap: int = 1000,
+    seed: int = 0,
+) -> Report:
+    """Judge unlearned runs against retraining.
+
+    ``candidates``: name to one run, or several runs of one method (other seeds).  ``retrained``: K >= 2 runs without the
+    request, K >= 4 recommended.  The original and the retrained models appear as rows of their own.  See
+    :func:`~fucore.evaluation.gme.grouped_memorization` for the numbers.
+
+    Raises :class:`FucoreError` if runs do not belong to one federation or if a "retrained" run saw the forgotten examples.
+    """
+    federation = original.federation
+    require(federation is not None, "the original run does not know its federation: train it again (from the store).")
+    retrained = list(retrained)
+    require(len(retrained) > 0, "compare needs retrained runs: federation.without(request).train_many(...).")
+    without = federation.without(request)
+    for run in retrained:
+        require(run.config.get("clients") == without.clients.hash, "a run given as retrained was not trained in federation.without(request), so it cannot be the reference.")
+    groups_of = {"Original": [original], "Retrained": retrained} | {name: [runs] if isinstance(runs, Run) else list(runs) for name, runs in candidates.items()}
+    clash = {"Original", "Retrained"} & set(candidates)
+    require(not clash, f"{', '.join(clash)} is a reserved name: call your candidate something else.")
+    indices = federation.forgotten(request)
+    forgotten = federation.data.train.take(indices)
+    judges, hits = judge_examples(federation, original, retrained, forgotten, {name: runs for name, runs in groups_of.items() if name != "Retrained"})
+    groups = grouped_memorization(judges, hits, protocol=protocol, bootstrap=bootstrap, seed=seed)
+    groups = pd.concat([_retrained_rows(groups), groups], ignore_index=True)
+    groups["order"] = groups.candidate.map({name: place for place, name in enumerate(groups_of)})
+    groups = groups.sort_values("order", kind="stable").drop(columns="order").reset_index(drop=True)
+    before = fairness.client_losses(without, original.weights)
+    summary = pd.DataFrame([_summary(name, runs, federation, without, before, retrained, forgotten, fairness_kind) for name, runs in groups_of.items()])
+    return Report(groups, summary, indices, judges.scores, str(federation.clients.leak_audit()), protocol, len(retrained))
+
+
+def judge_examples(federation: Federation, original: Run, retrained: Sequence[Run], split: Split, candidates: dict[str, Sequence[Run]]) -> tuple[Judges, dict[str, np.ndarray]]:
+    """(judges, name to hits [runs, m]) of all models on ``split``."""
+
+    def look(run):
+        probabilities = federation.probabilities(run.weights, split)
+        return probabilities[np.arange(len(split)), split.labels].numpy(), (probabilities.argmax(1) == split.labels).numpy()
+
+    references = [look(run) for run in retrained]
+    judges = Judges(look(original)[0], np.stack([p for p, _ in references]), np.stack([hit for _, hit in references]))
+    return judges, {name: np.stack([look(run)[1] for run in runs]) for name, runs in candidates.items()}
+
+
+def _summary(name, runs, federation, without, before, retrained, forgotten, kind):
+    require_choice("fairness_kind", kind, fairness.KINDS)
+    test = np.array([federation.evaluate(run.weights)[0] for run in runs])
+    forget = np.array([federation.evaluate(run.weights, forgotten)[0] for run in runs])
+    fair = [fairness.local_fairness(before, fairness.client_losses(without, run.weights), kind) for run in runs]
+    row = {"candidate": name, "runs": len(runs), "test_accuracy": test.mean(), "test_accuracy_std": _std(test)}
+    row |= {"forget_accuracy": forget.mean(), "forget_accuracy_std": _std(forget), "local_fairness": float("nan") if name == "Original" else float(np.mean(fair))}
+    for unit in ("examples", "uploaded", "downloaded", "stored", "seconds"):
+        row[unit] = float(np.mean([getattr(run.cost, unit) for run in runs]))
+    if name in ("Original", "Retrained"):
+        return row | {"speed_up": 1.0 if name == "Retrained" else float("nan")}
+    # one missing value makes the mean missing: a method that only sometimes gets there has no honest speed-up
+    return row | {"speed_up": float(np.mean([cost.speed_up(run, reference) for run in runs for reference in retrained]))}
+
+
+def _retrained_rows(groups: pd.DataFrame) -> pd.DataFrame:
+    """Rows for the retrained models themselves: their gap is the noise floor."""
+    rows = groups[groups.candidate == groups.candidate.iloc[0]].copy()
+    rows["candidate"] = "Retrained"
+    rows[["accuracy", "accuracy_low", "accuracy_high"]] = rows[["retrained", "retrained_low", "retrained_high"]]
+    rows["gap"] = rows["noise"]
+    rows[["difference_low", "difference_high", "bound"]] = np.nan
+    rows["as_retrained"] = None
+    return rows
+
+
+def _cell(row, candidate: str) -> str:
+    gap = "" if np.isnan(row.gap) else f" ({100 * row.gap:.1f})"
+    return f"{100 * row.accuracy:.1f}{gap}{' ≈' if row.as_retrained and candidate != 'Retrained' else ''}"
+
+
+def _std(values: np.ndarray) -> float:
+    """Sample standard deviation over runs, NaN for a single one."""
+    return float(values.std(ddof=1)) if len(values) > 1 else float("nan")

@@ -1,0 +1,269 @@
+"""Federated averaging: the only training loop (McMahan et al., AISTATS 2017).
+
+    theta_i     = local training of client i from theta(t)
+    theta(t+1)  = sum_i p_i theta_i,   p_i = 1/|S| ("uniform") or N_i / sum_S N_j ("size"),   i in the participants S
+
+Original, retrained, fine-tuned and recovered models all come from :meth:`Federation.train`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .data import Dataset, Split
+from .engine import Engine, Hooks, LocalTraining, Preprocessing, Worker, check_device, default_workers
+from .errors import FucoreError, require, require_choice, require_number, require_whole
+from .forgetting import Request
+from .models import Layout, build, fingerprint
+from .partition import Partition
+from .progress import progress
+from .run import Cost, Run, hash_of, hash_tensor, provenance, source_of
+from .store import Store, write_atomically
+
+CHECKPOINT_SECONDS = 5.0
+BYTES_A_WEIGHT = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Federation:
+    """Data, who holds them, and how they learn.
+
+    ``model``: a name in :data:`fucore.models.FACTORIES` or a function ``(shape, classes) -> nn.Module`` without buffers.
+    ``aggregation``: ``"uniform"`` (Wei et al.) or ``"size"`` (McMahan et al., Huang et al.).  ``participation``: share of
+    the clients drawn each round, at least one.  ``workers``: clients trained at the same time (default: one a
+    core, at most 8; one on a GPU); results do not depend on it.
+    ``store``: where finished runs are kept; ``None`` keeps nothing.
+    """
+
+    data: Dataset
+    clients: Partition
+    model: str | Callable = "cnn"
+    local: LocalTraining = LocalTraining()
+    preprocessing: Preprocessing = Preprocessing()
+    aggregation: str = "uniform"
+    participation: float = 1.0
+    device: str = "cpu"
+    precision: str = "fp32"
+    workers: int | None = None
+    store: Store | None = dataclasses.field(default_factory=Store)
+
+    def __post_init__(self):
+        require_choice("aggregation", self.aggregation, ("uniform", "size"))
+        require_number("participation", self.participation, 0.0, 1.0, open_low=True)
+        check_device(self.device, self.precision)
+        highest = max(int(indices[-1]) for indices in self.clients.indices if len(indices))
+        require(highest < len(self.data.train), f"the partition names example {highest}, but {self.data.name} has only {len(self.data.train)} training examples.")
+
+    # ---- learning
+
+    def train(
+        self,
+        rounds: int,
+        seed: int = 0,
+        *,
+        start: torch.Tensor | None = None,
+        first_round: int = 0,
+        until: float | None = None,
+        hooks: Hooks = Hooks(),
+        evaluate_every: int = 1,
+        record_updates: bool = False,
+    ) -> Run:
+        """Federated averaging for ``rounds`` rounds from ``start`` [d], or from a network drawn with ``seed``.
+
+        ``first_round`` is the global index of the first round (for learning rates and random streams, when a run goes
+        on from another).  ``until`` stops early at that test accuracy.  ``record_updates`` streams every client update
+        theta_i - theta(t) to disk, see :meth:`updates`.  An equal run is taken from the store; an interrupted one goes
+        on from its last checkpoint and ends with the same bits.
+
+        Raises :class:`FucoreError` for impossible settings and when training diverges.
+        """
+        require_whole("rounds", rounds, 1)
+        require_whole("seed", seed, 0)
+        require_whole("evaluate_every", evaluate_every, 1)
+        require(not record_updates or self.store is not None, "record_updates needs a store to write to: leave store at its default.")
+        if until is not None:
+            require_number("until", until, 0.0, 1.0)
+        plan = {"rounds": rounds, "seed": seed, "first_round": first_round, "until": until, "evaluate_every": evaluate_every, "record_updates": record_updates}
+        config = {**self.config, **plan, "start": None if start is None else hash_tensor(start), "hooks": [source_of(hooks.loss), source_of(hooks.gradient)]}
+        key = None if None in config["hooks"] or self.store is None else hash_of(config)
+        found = key and self.store.get(key)
+        if found:
+            return dataclasses.replace(found, federation=self)
+        run = self._train(start, hooks, config, key)
+        if key:
+            self.store.put(run)
+        return run
+
+    def train_many(self, rounds: int, seeds: Sequence[int], **options) -> list[Run]:
+        """One independent run a seed; options as for :meth:`train`."""
+        return [self.train(rounds, seed, **options) for seed in progress(seeds, "training")]
+
+    def _train(self, start, hooks, config, key) -> Run:
+        rounds, seed, first = config["rounds"], config["seed"], config["first_round"]
+        theta = self.initial_weights(seed) if start is None else start.detach().clone()
+        require(theta.shape == (self.layout.size,), f"start has shape {tuple(theta.shape)}, but the model has {self.layout.size} weights.")
+        theta = theta.to(self.device)
+        history, cost, done = [], Cost(), 0
+        checkpoint = self.store.load_checkpoint(key) if key else None
+        if checkpoint:
+            theta, state = checkpoint[0].to(self.device), checkpoint[1]
+            history, cost, done = state["history"], Cost(**state["cost"]), state["done"]
+        finished = done > 0 and self._reached(history, config["until"])
+        saved = clock = time.perf_counter()
+        for index in range(done, rounds) if not finished else ():
+            participants = self._participants(seed, first + index)
+            lr = self.local.rate(first + index, first + rounds)
+            theta = self._round(theta, participants, lr, (seed, first + index), hooks, key if config["record_updates"] else None)
+            if not torch.isfinite(theta).all():
+                raise FucoreError(f"training diverged in round {index + 1}: the weights are no longer finite; lower lr (now {lr:g}).")
+            now = time.perf_counter()
+            traffic = len(participants) * self.layout.size * BYTES_A_WEIGHT
+            examples = self.local.epochs * int(self.clients.sizes[participants].sum())
+            cost, clock = cost + Cost(examples, traffic, traffic, 0, now - clock), now
+            if (index + 1) % config["evaluate_every"] == 0 or index + 1 == rounds:
+                accuracy, loss = self.evaluate(theta)
+                row = {"round": index + 1, "test_accuracy": accuracy, "test_loss": loss, "seconds": cost.seconds, "examples": cost.examples}
+                history.append({**row, "participants": participants.tolist()})
+                clock = time.perf_counter()
+                if self._reached(history, config["until"]):
+                    break
+            if key and index + 1 < rounds and time.perf_counter() - saved >= CHECKPOINT_SECONDS:
+                self.store.save_checkpoint(key, theta, {"history": history, "cost": dataclasses.asdict(cost), "done": index + 1})
+                saved = clock = time.perf_counter()
+        return Run(theta.cpu(), history, config, cost, provenance(self.data), key, self)
+
+    def _round(self, theta, participants, lr, stream, hooks, key) -> torch.Tensor:
+        """theta(t+1) = sum_i p_i theta_i, summed in float64 in client order, so that it is exact for one client and for lr = 0."""
+
+        def job(client):
+            return lambda worker: worker.train(theta, self.clients.indices[client], self.local, lr, (*stream, client), hooks)
+
+        total, updates = torch.zeros_like(theta, dtype=torch.float64), []
+        for share, local in zip(self._shares(participants), self.engine.each(map(job, participants))):
+            total.add_(local.double(), alpha=share)
+            if key:
+                updates.append((local - theta).cpu())
+        if key:
+            from safetensors.torch import save
+
+            folder = self.store.checkpoint_folder(key) / "updates"
+            write_atomically(folder / f"{stream[1] + 1:06d}.safetensors", save({"updates": torch.stack(updates)}))
+        return total.float()
+
+    def _shares(self, participants) -> list[float]:
+        sizes = self.clients.sizes[participants]
+        weights = np.ones(len(participants)) if self.aggregation == "uniform" else sizes
+        return (weights / weights.sum()).tolist()
+
+    def _participants(self, seed: int, round_index: int) -> np.ndarray:
+        """Clients with data that take part in a round, ascending."""
+        present = np.flatnonzero(self.clients.sizes)
+        count = max(1, round(self.participation * len(present)))
+        if count == len(present):
+            return present
+        return np.sort(np.random.default_rng([seed, round_index, 5001]).choice(present, count, replace=False))
+
+    @staticmethod
+    def _reached(history, until) -> bool:
+        return until is not None and bool(history) and history[-1]["test_accuracy"] >= until
+
+    # ---- forgetting
+
+    def without(self, request: Request) -> Federation:
+        """The same federation after the requested examples are deleted; emptied clients are skipped in training."""
+        return dataclasses.replace(self, clients=request.retained(self.data.train.labels, self.clients))
+
+    def forgotten(self, request: Request) -> np.ndarray:
+        """Indices of the training examples to forget, ascending, int64."""
+        return np.flatnonzero(request.mask(self.data.train.labels, self.clients))
+
+    # ---- looking
+
+    def initial_weights(self, seed: int) -> torch.Tensor:
+        """Weights [d] of a network drawn with ``seed``, on the CPU."""
+        module = build(self.model, self._input_shape, len(self.data.classes), seed)
+        return torch.cat([parameter.detach().reshape(-1) for parameter in module.parameters()])
+
+    def logits(self, weights: torch.Tensor, split: Split) -> torch.Tensor:
+        """Logits float32 [n, classes] of ``weights`` [d] on ``split``, in evaluation mode and in order."""
+        (result,) = self.engine.each([lambda worker: worker.logits(weights, split)])
+        return result
+
+    def probabilities(self, weights: torch.Tensor, split: Split) -> torch.Tensor:
+        """Softmax of :meth:`logits`, float64 [n, classes]."""
+        return torch.softmax(self.logits(weights, split).double(), dim=1)
+
+    def evaluate(self, weights: torch.Tensor, split: Split | None = None) -> tuple[float, float]:
+        """(accuracy in 0..1, mean cross-entropy) of ``weights`` on the test images, or on ``split``."""
+        split = split or self.data.test
+        logits = self.logits(weights, split)
+        return float((logits.argmax(1) == split.labels).double().mean()), float(torch.nn.functional.cross_entropy(logits, split.labels))
+
+    def mean_gradient(self, weights: torch.Tensor) -> torch.Tensor:
+        """Aggregate over clients of the gradient of each one's mean loss at ``weights``, [d]: what one FedSGD round descends."""
+        present = np.flatnonzero(self.clients.sizes)
+        jobs = ((lambda worker, i=i: worker.gradient(weights, self.clients.indices[i])) for i in present)
+        total = torch.zeros(self.layout.size, dtype=torch.float64)
+        for share, gradient in zip(self._shares(present), self.engine.each(jobs)):
+            total.add_(gradient.cpu().double(), alpha=share)
+        return total.float()
+
+    def updates(self, run: Run, round_number: int) -> torch.Tensor:
+        """Client updates theta_i - theta(t) of a run trained with ``record_updates``, float32 [participants, d]; rounds count from 1."""
+        require(run.config.get("record_updates") and run.key is not None, "this run kept no client updates: train it with record_updates=True.")
+        require_whole("round", round_number, 1, run.rounds)
+        return self.store.updates(run.key, run.config["first_round"] + round_number)
+
+    @functools.cached_property
+    def layout(self) -> Layout:
+        """Names and shapes of the parameters in the flat vector."""
+        return self.engine.worker.net.layout
+
+    @functools.cached_property
+    def engine(self) -> Engine:
+        return Engine(lambda: Worker(self.model, self.data, self.preprocessing, self.device, self.precision), self.workers or default_workers(self.device))
+
+    @functools.cached_property
+    def config(self) -> dict:
+        """Everything about this federation that determines what training gives."""
+        module = build(self.model, self._input_shape, len(self.data.classes), seed=0)
+        return {
+            "data": self.data.hash,
+            "clients": self.clients.hash,
+            "partition": repr(self.clients),
+            "model": self.model if isinstance(self.model, str) else getattr(self.model, "__qualname__", repr(self.model)),
+            "model_fingerprint": fingerprint(self.model, module) if self.store is not None else None,
+            "local": dataclasses.asdict(self.local),
+            "preprocessing": dataclasses.asdict(self.preprocessing),
+            "aggregation": self.aggregation,
+            "participation": self.participation,
+            "device": torch.device(self.device).type,
+            "precision": self.precision,
+            "code": _code_hash(),
+            "torch": torch.__version__,
+        }
+
+    @property
+    def _input_shape(self) -> tuple[int, int, int]:
+        channels, height, width = self.data.shape
+        side = self.preprocessing.resize
+        return channels, side or height, side or width
+
+    def __repr__(self) -> str:
+        return f"Federation({self.data.name}, {self.clients!r}, {self.config['model']})"
+
+
+@functools.cache
+def _code_hash() -> str:
+    """Hash of the source that decides what training computes: a stored run of other code is never taken for this one's."""
+    folder = pathlib.Path(__file__).parent
+    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in ("engine.py", "federation.py", "models.py"))).hexdigest()

@@ -1,0 +1,199 @@
+"""Networks, and their weights as one flat float32 vector of length d in ``named_parameters()`` order.
+
+A factory is any function ``(shape, classes) -> nn.Module`` with ``shape = (channels, height, width)``.  The built-in
+ones are initialised as in the public code of Wei et al.: tensors of two or more dimensions Kaiming-uniform for ReLU,
+U(-sqrt(6/fan_in), sqrt(6/fan_in)), all others U(-0.1, 0.1).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from ._torchvision import torchvision
+from .errors import FucoreError, require, require_choice
+
+KAIMING_1D_BOUND = 0.1
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each parameter lies in the flat vector."""
+
+    names: tuple[str, ...]
+    shapes: tuple[torch.Size, ...]
+
+    @property
+    def size(self) -> int:
+        """d, the number of parameters."""
+        return sum(map(math.prod, self.shapes))
+
+    @property
+    def slices(self) -> dict[str, slice]:
+        """Name to slice of the flat vector."""
+        result, start = {}, 0
+        for name, shape in zip(self.names, self.shapes):
+            result[name] = slice(start, start := start + math.prod(shape))
+        return result
+
+    def views(self, vector: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Name to a view of ``vector`` [d] in that parameter's shape."""
+        return {name: vector[part].view(shape) for (name, part), shape in zip(self.slices.items(), self.shapes)}
+
+
+class FlatModel:
+    """A module whose parameters and gradients are views of two flat vectors, ``weights`` and ``gradient`` [d]."""
+
+    def __init__(self, module: nn.Module, device="cpu"):
+        refuse_unflattenable(module)
+        self.module = module.to(device)
+        parameters = dict(module.named_parameters())
+        self.layout = Layout(tuple(parameters), tuple(p.shape for p in parameters.values()))
+        self.weights = torch.cat([p.detach().reshape(-1) for p in parameters.values()])
+        self.gradient = torch.zeros_like(self.weights)
+        values, gradients = self.layout.views(self.weights), self.layout.views(self.gradient)
+        for name, parameter in parameters.items():
+            parameter.data, parameter.grad = values[name], gradients[name]
+
+
+def refuse_unflattenable(module: nn.Module) -> None:
+    """Raise :class:`FucoreError` if the state of ``module`` is more than float32 parameters."""
+    buffers = [name for name, buffer in module.named_buffers() if buffer is not None and buffer.is_floating_point()]
+    require(
+        not buffers,
+        f"the model keeps floating-point buffers ({', '.join(buffers[:3])} …), which federated averaging of a weight vector would lose: "
+        "replace its BatchNorm by GroupNorm with fucore.models.to_groupnorm(model).",
+    )
+    parameters = dict(module.named_parameters())
+    require(bool(parameters), "the model has no parameters to train.")
+    odd = [name for name, p in parameters.items() if p.dtype != torch.float32 or not p.requires_grad]
+    require(not odd, f"parameters must be float32 and trainable, but {odd[0] if odd else ''} is not.")
+
+
+def to_groupnorm(module: nn.Module, channels_per_group: int = 16, affine: bool = True) -> nn.Module:
+    """Replace every BatchNorm inside ``module``, in place, by a GroupNorm of that many channels a group; returns it."""
+    for name, child in module.named_children():
+        if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)):
+            require(child.num_features % channels_per_group == 0, f"{name} has {child.num_features} channels, not a multiple of {channels_per_group} channels a group.")
+            setattr(module, name, nn.GroupNorm(child.num_features // channels_per_group, child.num_features, affine=affine))
+        else:
+            to_groupnorm(child, channels_per_group, affine)
+    return module
+
+
+def initialise(module: nn.Module) -> nn.Module:
+    """Draw all parameters from torch's global generator: Kaiming-uniform for >= 2-D tensors, U(-0.1, 0.1) for the others."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.uniform_(-1, 1).mul_(initial_bound(parameter.shape))
+    return module
+
+
+def initial_bound(shape) -> float:
+    """Half width of the initial uniform distribution of a parameter of this shape (He et al., 2015, for ReLU)."""
+    return math.sqrt(6 / math.prod(shape[1:])) if len(shape) >= 2 else KAIMING_1D_BOUND
+
+
+def cnn(shape, classes: int, groupnorm: bool = False) -> nn.Module:
+    """The quick default: two strided convolutions and one hidden layer; 107,000 parameters for 28 x 28 digits."""
+    channels, height, width = shape
+
+    def norm(width):
+        return [nn.GroupNorm(width // 8, width, affine=False)] if groupnorm else []
+
+    flat = 32 * math.ceil(math.ceil(height / 2) / 2) * math.ceil(math.ceil(width / 2) / 2)
+    return initialise(
+        nn.Sequential(
+            *[nn.Conv2d(channels, 16, 3, stride=2, padding=1), *norm(16), nn.ReLU()],
+            *[nn.Conv2d(16, 32, 3, stride=2, padding=1), *norm(32), nn.ReLU()],
+            *[nn.Flatten(), nn.Linear(flat, 64), nn.ReLU(), nn.Linear(64, classes)],
+        )
+    )
+
+
+def cnn_groupnorm(shape, classes: int) -> nn.Module:
+    """:func:`cnn` with non-affine GroupNorm after each convolution."""
+    return cnn(shape, classes, groupnorm=True)
+
+
+def mlp(shape, classes: int) -> nn.Module:
+    """Two hidden layers of 200 units (the 2NN of McMahan et al., 2017)."""
+    return initialise(nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), 200), nn.ReLU(), nn.Linear(200, 200), nn.ReLU(), nn.Linear(200, classes)))
+
+
+def resnet18(shape, classes: int) -> nn.Module:
+    """ResNet-18 with non-affine GroupNorm, 16 channels a group; 11,172,042 parameters for 10 classes at 224 x 224.
+
+    Images of 64 pixels or more get the 7 x 7 stride-2 stem with max-pooling, smaller ones a 3 x 3 stem without.
+    """
+    return _resnet("resnet18", shape, classes)
+
+
+def resnet34(shape, classes: int) -> nn.Module:
+    """ResNet-34, otherwise as :func:`resnet18`; 21,311,268 parameters for 100 classes at 32 x 32."""
+    return _resnet("resnet34", shape, classes)
+
+
+def _resnet(name, shape, classes):
+    def norm(channels):
+        return nn.GroupNorm(channels // 16, channels, affine=False)
+
+    network = getattr(torchvision().models, name)(num_classes=classes, norm_layer=norm)
+    small = shape[1] < 64
+    if small or shape[0] != 3:
+        network.conv1 = nn.Conv2d(shape[0], 64, 3 if small else 7, stride=1 if small else 2, padding=1 if small else 3, bias=False)
+    if small:
+        network.maxpool = nn.Identity()
+    return initialise(network)
+
+
+def vgg9(shape, classes: int) -> nn.Module:
+    """Four convolutions with affine GroupNorm in 8 groups and two linear layers; 1,872,346 parameters for 26 letters at 28 x 28."""
+    channels, height, width = shape
+    require(min(height, width) >= 4, f"vgg9 needs images of at least 4 x 4 pixels, not {height} x {width}.")
+
+    def block(inputs, outputs):
+        return [nn.Conv2d(inputs, outputs, 3, padding=1), nn.GroupNorm(8, outputs), nn.ReLU()]
+
+    features = [*block(channels, 64), *block(64, 64), nn.MaxPool2d(2), *block(64, 128), *block(128, 128), nn.MaxPool2d(2)]
+    head = [nn.Flatten(), nn.Linear(128 * (height // 4) * (width // 4), 256), nn.ReLU(), nn.Linear(256, classes)]
+    return initialise(nn.Sequential(*features, *head))
+
+
+FACTORIES = {"cnn": cnn, "cnn-groupnorm": cnn_groupnorm, "mlp": mlp, "resnet18": resnet18, "resnet34": resnet34, "vgg9": vgg9}
+
+
+def build(model, shape, classes: int, seed: int) -> nn.Module:
+    """The network that ``model`` (a name or a factory) makes when drawn with ``seed``; torch's own generator is left as it was."""
+    if isinstance(model, str):
+        model = FACTORIES[require_choice("model", model, FACTORIES)]
+    require(callable(model), f"model is {model!r}, but must be one of {', '.join(FACTORIES)} or a function (shape, classes) -> torch.nn.Module.")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = model(tuple(shape), classes)
+    require(isinstance(module, nn.Module), f"the model factory returned {type(module).__name__}, but must return a torch.nn.Module.")
+    return module
+
+
+def derived_seed(*parts: int) -> int:
+    """One seed for torch's generators from several numbers; different numbers give unrelated streams."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
+
+
+def fingerprint(model, module: nn.Module) -> str:
+    """Hash of what the network computes: its structure and the source of every class in it that is not a library's."""
+    digest = hashlib.sha256(repr(module).encode())
+    digest.update(repr([(name, tuple(p.shape)) for name, p in module.named_parameters()]).encode())
+    own = {type(part) for part in module.modules() if not type(part).__module__.startswith(("torch.", "torchvision."))}
+    for thing in [*sorted(own, key=lambda kind: kind.__qualname__), FACTORIES.get(model, model) if isinstance(model, str) else model]:
+        try:
+            digest.update(inspect.getsource(thing).encode())
+        except (OSError, TypeError):
+            raise FucoreError(f"the source of {thing!r} cannot be read, so its runs cannot be told apart: define it in a file or a notebook cell, or pass store=None.") from None
+    return digest.hexdigest()

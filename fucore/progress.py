@@ -1,0 +1,12 @@
+"""One progress bar for long work, silent where nobody watches (``FUCORE_PROGRESS=0``)."""
+
+from __future__ import annotations
+
+import os
+
+
+def progress(items, label: str):
+    """Iterate over ``items`` with a bar that disappears when done."""
+    from tqdm.auto import tqdm
+
+    return tqdm(items, desc=label, leave=False, disable=os.environ.get("FUCORE_PROGRESS") == "0")

@@ -1,0 +1,190 @@
+"""Content-addressed runs on disk: an equal run is returned instead of trained again.
+
+One folder a run, named by its key, with ``weights.safetensors`` (never pickle, so entries of others are safe to open),
+``run.json`` and, on request, ``updates/``.  An entry appears by one atomic rename, so a killed process leaves none by
+halves; every file is checksummed, and a damaged entry is set aside with a warning and computed again.
+
+``python -m fucore`` shows what is there; ``python -m fucore prune --days 30`` makes room.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import time
+import uuid
+import warnings
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from .data import cache_folder
+from .errors import require_number
+from .run import Cost, Run
+
+
+class Store:
+    """The runs under ``root`` (default ``$FUCORE_STORE``, else ``store`` in the user's cache folder)."""
+
+    def __init__(self, root: str | os.PathLike | None = None):
+        self.root = pathlib.Path(root or os.environ.get("FUCORE_STORE") or cache_folder() / "store").expanduser()
+
+    def get(self, key: str) -> Run | None:
+        """The run with this key, or ``None``; a damaged entry is moved to ``damaged/`` with a warning."""
+        folder = self._entry(key)
+        if not folder.is_dir():
+            return None
+        try:
+            record = json.loads((folder / "run.json").read_text())
+            body, files = record["body"], record["body"]["files"]
+            if _digest(body) != record["sha256"]:
+                raise ValueError("run.json does not match its checksum")
+            for name, expected in files.items():
+                if hashlib.sha256((folder / name).read_bytes()).hexdigest() != expected:
+                    raise ValueError(f"{name} does not match its checksum")
+            weights = load_file(folder / "weights.safetensors")["weights"]
+        except FileNotFoundError as error:
+            if not folder.is_dir():  # another process pruned it or set it aside
+                return None
+            return self._set_aside(folder, error)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            return self._set_aside(folder, error)
+        os.utime(folder)
+        return Run(weights, body["history"], body["config"], Cost(**body["cost"]), body["provenance"], key, log=body["log"])
+
+    def put(self, run: Run) -> None:
+        """Keep a run; if the disk is full or read-only, warn and go on without."""
+        if run.key is None:
+            return
+        scratch = self.root / "tmp" / uuid.uuid4().hex
+        try:
+            scratch.mkdir(parents=True)
+            save_file({"weights": run.weights.cpu().contiguous()}, scratch / "weights.safetensors")
+            updates = self.checkpoint_folder(run.key) / "updates"
+            if updates.is_dir():
+                shutil.copytree(updates, scratch / "updates")
+            files = {str(path.relative_to(scratch)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(scratch.rglob("*.safetensors"))}
+            body = {"config": run.config, "history": run.history, "cost": dataclasses.asdict(run.cost), "provenance": run.provenance, "log": run.log, "files": files}
+            write_atomically(scratch / "run.json", json.dumps({"sha256": _digest(body), "body": body}, indent=1).encode())
+            self._entry(run.key).parent.mkdir(parents=True, exist_ok=True)
+            os.rename(scratch, self._entry(run.key))
+        except OSError as error:
+            shutil.rmtree(scratch, ignore_errors=True)
+            if not self._entry(run.key).is_dir():  # otherwise another process was faster with the same run
+                warnings.warn(f"the run could not be kept in {self.root} ({error.strerror}): free some space or set FUCORE_STORE to another folder; results are not affected.", stacklevel=2)
+        shutil.rmtree(self.checkpoint_folder(run.key), ignore_errors=True)
+
+    def updates(self, key: str, round_number: int) -> torch.Tensor:
+        """Client updates recorded in that round (from 1), float32 [participants, d], in the order of ``participants`` in the history."""
+        name = f"{round_number:06d}.safetensors"
+        finished = self._entry(key) / "updates" / name
+        return load_file(finished if finished.exists() else self.checkpoint_folder(key) / "updates" / name)["updates"]
+
+    def checkpoint_folder(self, key: str) -> pathlib.Path:
+        return self.root / "checkpoints" / key
+
+    def save_checkpoint(self, key: str, weights: torch.Tensor, state: dict) -> None:
+        """Replace the checkpoint of an unfinished run, atomically; ``state`` is a JSON value."""
+        from safetensors.torch import save
+
+        try:
+            write_atomically(self.checkpoint_folder(key) / "checkpoint.safetensors", save({"weights": weights.cpu()}, {"state": json.dumps(state), "sha256": _checksum(weights, state)}))
+        except OSError as error:
+            warnings.warn(f"no checkpoint could be written to {self.root} ({error.strerror}): an interrupted run would start anew.", stacklevel=2)
+
+    def load_checkpoint(self, key: str) -> tuple[torch.Tensor, dict] | None:
+        """(weights, state) of an unfinished run, or ``None``; a damaged checkpoint is ignored with a warning."""
+        from safetensors import safe_open
+
+        path = self.checkpoint_folder(key) / "checkpoint.safetensors"
+        if not path.exists():
+            return None
+        try:
+            with safe_open(path, "pt") as file:
+                weights, metadata = file.get_tensor("weights"), file.metadata()
+            state = json.loads(metadata["state"])
+            if _checksum(weights, state) != metadata["sha256"]:
+                raise ValueError("it does not match its checksum")
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            warnings.warn(f"the checkpoint {path} is damaged ({error}) and is ignored; the run starts anew.", stacklevel=2)
+            return None
+        return weights, state
+
+    def keys(self) -> list[str]:
+        """Keys of all finished runs."""
+        return sorted(path.name for path in (self.root / "runs").glob("*/*"))
+
+    def size(self) -> int:
+        """Bytes on disk, checkpoints and damaged entries included."""
+        total = 0
+        for path in self.root.rglob("*"):
+            try:
+                total += path.stat().st_size if path.is_file() else 0
+            except FileNotFoundError:
+                continue
+        return total
+
+    def prune(self, *, days: float = 0.0) -> int:
+        """Delete what was not used for so many days (0: everything); returns the bytes freed."""
+        require_number("days", days, 0.0, float("inf"))
+        before, limit = self.size(), time.time() - days * 86400
+        for folder in [*(self.root / "runs").glob("*/*"), *(self.root / "checkpoints").glob("*"), *(self.root / "tmp").glob("*"), *(self.root / "damaged").glob("*")]:
+            if folder.stat().st_mtime <= limit:
+                shutil.rmtree(folder, ignore_errors=True)
+        return before - self.size()
+
+    def _entry(self, key: str) -> pathlib.Path:
+        return self.root / "runs" / key[:2] / key
+
+    def _set_aside(self, folder: pathlib.Path, error: Exception) -> None:
+        aside = self.root / "damaged" / f"{folder.name}-{uuid.uuid4().hex[:8]}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.rename(folder, aside)
+        except FileNotFoundError:
+            return
+        warnings.warn(f"a stored run is damaged ({error}); it was moved to {aside} and is computed again.", stacklevel=3)
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.root)!r}: {len(self.keys())} runs, {self.size() / 1e6:.1f} MB)"
+
+
+def write_atomically(path: pathlib.Path, content: bytes) -> None:
+    """Write a file so that readers and a sudden death see either the old content or all of the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    try:
+        with open(scratch, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+    except OSError:
+        scratch.unlink(missing_ok=True)
+        raise
+
+
+def _digest(body) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _checksum(weights: torch.Tensor, state: dict) -> str:
+    return hashlib.sha256(weights.cpu().numpy().tobytes() + json.dumps(state, sort_keys=True).encode()).hexdigest()
+
+
+def main(arguments=None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m fucore", description="Show or prune the stored runs.")
+    commands = parser.add_subparsers(dest="command")
+    pruning = commands.add_parser("prune", help="delete runs not used for some days")
+    pruning.add_argument("--days", type=float, default=30.0, help="0 deletes everything (default 30)")
+    options = parser.parse_args(arguments)
+    store = Store()
+    if options.command == "prune":
+        print(f"freed {store.prune(days=options.days) / 1e6:.1f} MB")
+    print(store)
