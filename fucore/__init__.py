@@ -2,15 +2,20 @@
 
 __version__ = "0.1.0"
 
-from . import forgetting as forget  # noqa: F401
-from . import partition  # noqa: F401
-from .data import Dataset, Split, load, plant  # noqa: F401
-from .evaluation import Report, compare  # noqa: F401
-from .engine import Hooks, LocalTraining, Preprocessing  # noqa: F401
-from .errors import FucoreError  # noqa: F401
-from .federation import Federation  # noqa: F401
-from .forgetting import Request  # noqa: F401
-from .partition import Partition  # noqa: F401
-from .run import Cost, Run  # noqa: F401
-from .store import Store  # noqa: F401
-from .unlearning import METHODS, method, unlearn  # noqa: F401
+from . import forgetting as forget
+from . import papers, params, partition
+from .data import Dataset, Split, load, plant
+from .engine import Hooks, LocalTraining, Preprocessing
+from .errors import FucoreError
+from .evaluation import Report, compare
+from .federation import Federation
+from .forgetting import Request
+from .partition import Partition
+from .run import Cost, Run
+from .store import Store
+from .unlearning import METHODS, method, unlearn
+
+__all__ = [
+    "METHODS", "Cost", "Dataset", "Federation", "FucoreError", "Hooks", "LocalTraining", "Partition", "Preprocessing", "Report", "Request",
+    "Run", "Split", "Store", "compare", "forget", "load", "method", "papers", "params", "partition", "plant", "unlearn",
+]  # fmt: skip

@@ -61,13 +61,16 @@ class Split:
 class Dataset:
     """A training and a test split with the class names.
 
-    ``planted`` is ``None``, or the boolean mask ``[N]`` of training examples that :func:`plant` altered.
+    ``mean`` and ``std`` are those of the training pixels as loaded, per channel, in units of 0..255: constants of the data
+    set that do not change when examples are forgotten or altered.  ``planted`` is ``None``, or the boolean mask ``[N]`` of training examples that :func:`plant` altered.
     """
 
     name: str
     train: Split
     test: Split
     classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     planted: np.ndarray | None = None
 
     @property
@@ -78,23 +81,20 @@ class Dataset:
     @functools.cached_property
     def hash(self) -> str:
         """SHA-256 of all pixels and labels: equal data have equal hashes whatever they are called."""
-        digest = hashlib.sha256()
-        for split in (self.train, self.test):
-            digest.update(repr(tuple(split.images.shape)).encode())
-            digest.update(split.images.numpy().tobytes())
-            digest.update(split.labels.numpy().tobytes())
-        return digest.hexdigest()
-
-    @functools.cached_property
-    def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and standard deviation per channel of the training pixels, in units of 0..255."""
-        pixels = self.train.images.transpose(0, 1).flatten(1)
-        mean = torch.stack([channel.double().mean() for channel in pixels]).float()
-        std = torch.stack([channel.double().std() for channel in pixels]).float()
-        return mean, std.clamp_min(1.0)
+        return hash_splits(self.train, self.test)
 
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}: {len(self.train)} train, {len(self.test)} test, {self.shape}, {len(self.classes)} classes)"
+
+
+def hash_splits(*splits: Split) -> str:
+    """SHA-256 of the pixels and labels of some splits."""
+    digest = hashlib.sha256()
+    for split in splits:
+        digest.update(repr(tuple(split.images.shape)).encode())
+        digest.update(split.images.contiguous().numpy().tobytes())
+        digest.update(split.labels.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load(
@@ -112,7 +112,7 @@ def load(
     its share).  ``image_size`` resizes to that many pixels on each side.  ``root`` is where torchvision keeps and
     downloads files (default: ``$FUCORE_DATA``, else the user's cache folder).
 
-    Raises :class:`FucoreError` when the data are missing, corrupt or not a classification data set of equal-sized
+    Raises ``FucoreError`` when the data are missing, corrupt or not a classification data set of equal-sized
     images; the sentence names the file and the cure.
     """
     require(isinstance(name, str), f"dataset is {name!r}, but must be a name, one of: {', '.join(NAMES)}.")
@@ -141,11 +141,11 @@ def plant(data: Dataset, indices, *, share: float = 0.05, kind: str = "mislabel"
     """Alter a known few training examples, so that memorization has a ground truth.
 
     Of ``indices`` (those of the client who will leave) a random ``share`` gets a wrong label (``kind="mislabel"``:
-    uniform over the other classes) or its pixels shuffled (``kind="shuffle"``).  A model can only fit these by
+    uniform over the other classes) or its pixels shuffled (``kind="corrupt"``).  A model can only fit these by
     memorizing them.  Returns a new :class:`Dataset` whose ``planted`` marks them; raises if the share holds nobody.
     """
     require_number("share", share, 0.0, 1.0, open_low=True)
-    require_choice("kind", kind, ("mislabel", "shuffle"))
+    require_choice("kind", kind, ("mislabel", "corrupt"))
     indices = np.asarray(indices)
     count = round(share * len(indices))
     require(count > 0, f"share is {share!r}, which is less than one of the {len(indices)} examples: raise it.")
@@ -283,7 +283,9 @@ def _checked(name, x_train, y_train, x_test, y_test, classes) -> Dataset:
     count = len(classes) if classes else len(present)
     require(count == len(present), f"{name}: classes names {count} classes, but y_train has {len(present)}.")
     require(0 <= int(test.labels.min()) and int(test.labels.max()) < count, f"{name}: y_test has labels outside 0 to {count - 1}.")
-    return Dataset(name, train, test, tuple(map(str, classes)) if classes else tuple(map(str, range(count))))
+    pixels = [channel.double() for channel in train.images.transpose(0, 1)]
+    mean, std = (tuple(float(f"{value:.6g}") for value in values) for values in ([c.mean() for c in pixels], [max(c.std(), torch.tensor(1.0)) for c in pixels]))
+    return Dataset(name, train, test, tuple(map(str, classes)) if classes else tuple(map(str, range(count))), mean, std)
 
 
 def _resized(split: Split, size: int) -> Split:

@@ -95,7 +95,8 @@ class Worker:
         side = preprocessing.resize
         self.net = FlatModel(build(model, (channels, side or height, side or width), len(data.classes), seed=0), device)
         self.data = data
-        mean, std = data.statistics if preprocessing.normalise else (torch.zeros(channels), torch.full((channels,), 255.0))
+        mean = torch.tensor(data.mean) if preprocessing.normalise else torch.zeros(channels)
+        std = torch.tensor(data.std) if preprocessing.normalise else torch.full((channels,), 255.0)
         self.scale = (1 / std).view(-1, 1, 1).to(device)
         self.shift = (-mean / std).view(-1, 1, 1).to(device)
 

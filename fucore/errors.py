@@ -12,7 +12,7 @@ class FucoreError(Exception):
 
 
 def require(condition: bool, sentence: str) -> None:
-    """Raise :class:`FucoreError` with ``sentence`` unless ``condition`` holds."""
+    """Raise ``FucoreError`` with ``sentence`` unless ``condition`` holds."""
     if not condition:
         raise FucoreError(sentence)
 

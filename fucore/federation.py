@@ -1,4 +1,4 @@
-"""Federated averaging: the only training loop (McMahan et al., AISTATS 2017).
+"""Federated averaging: the only training loop (McMahan et al., AISTATS 2017)::
 
     theta_i     = local training of client i from theta(t)
     theta(t+1)  = sum_i p_i theta_i,   p_i = 1/|S| ("uniform") or N_i / sum_S N_j ("size"),   i in the participants S
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .data import Dataset, Split
+from .data import Dataset, Split, hash_splits
 from .engine import Engine, Hooks, LocalTraining, Preprocessing, Worker, check_device, default_workers
 from .errors import FucoreError, require, require_choice, require_number, require_whole
 from .forgetting import Request
@@ -84,7 +84,7 @@ class Federation:
         theta_i - theta(t) to disk, see :meth:`updates`.  An equal run is taken from the store; an interrupted one goes
         on from its last checkpoint and ends with the same bits.
 
-        Raises :class:`FucoreError` for impossible settings and when training diverges.
+        Raises ``FucoreError`` for impossible settings and when training diverges.
         """
         require_whole("rounds", rounds, 1)
         require_whole("seed", seed, 0)
@@ -234,10 +234,13 @@ class Federation:
 
     @functools.cached_property
     def config(self) -> dict:
-        """Everything about this federation that determines what training gives."""
+        """Everything about this federation that determines what training gives; of the data only what clients hold, and the test images."""
+        held = self.data.train.take(np.unique(np.concatenate(self.clients.indices)))
         module = build(self.model, self._input_shape, len(self.data.classes), seed=0)
         return {
-            "data": self.data.hash,
+            "data": hash_splits(held, self.data.test),
+            "scale": [self.data.mean, self.data.std],
+            "classes": len(self.data.classes),
             "clients": self.clients.hash,
             "partition": repr(self.clients),
             "model": self.model if isinstance(self.model, str) else getattr(self.model, "__qualname__", repr(self.model)),

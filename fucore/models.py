@@ -63,7 +63,7 @@ class FlatModel:
 
 
 def refuse_unflattenable(module: nn.Module) -> None:
-    """Raise :class:`FucoreError` if the state of ``module`` is more than float32 parameters."""
+    """Raise ``FucoreError`` if the state of ``module`` is more than float32 parameters."""
     buffers = [name for name, buffer in module.named_buffers() if buffer is not None and buffer.is_floating_point()]
     require(
         not buffers,
@@ -166,6 +166,7 @@ def vgg9(shape, classes: int) -> nn.Module:
     return initialise(nn.Sequential(*features, *head))
 
 
+#: Networks by name.
 FACTORIES = {"cnn": cnn, "cnn-groupnorm": cnn_groupnorm, "mlp": mlp, "resnet18": resnet18, "resnet34": resnet34, "vgg9": vgg9}
 
 

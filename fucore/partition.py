@@ -67,7 +67,7 @@ class Partition:
 
     @staticmethod
     def load(path, data) -> Partition:
-        """Read what :meth:`save` wrote; raises :class:`FucoreError` if it was made for other data."""
+        """Read what :meth:`save` wrote; raises ``FucoreError`` if it was made for other data."""
         record = read_published(path, "fucore partition 1", data)
         return Partition(tuple(map(np.array, record["indices"])), record["name"], record["parameters"])
 
@@ -178,7 +178,7 @@ def overlapping(labels, clients: int, examples_per_client: int | None = None, se
 
 
 def read_published(path, kind: str, data) -> dict:
-    """The JSON record at ``path`` if it is a ``kind`` made for ``data``; else :class:`FucoreError`."""
+    """The JSON record at ``path`` if it is a ``kind`` made for ``data``; else ``FucoreError``."""
     try:
         record = json.loads(pathlib.Path(path).read_text())
     except (OSError, ValueError) as error:

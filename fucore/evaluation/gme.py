@@ -1,4 +1,4 @@
-"""Grouped Memorization Evaluation (Wei et al., KDD 2026, section 5), with references that are not their own judges.
+"""Grouped Memorization Evaluation (Wei et al., KDD 2026, section 5), with references that are not their own judges::
 
     s(x) = P_theta_o(y|x) - mean_k P_theta_r_k(y|x)          for the examples (x, y) to forget, Eq. 11
     groups: sort s descending; top 5 %, next 5 %, next 5 %, next 5 %, and the other 80 %
@@ -105,7 +105,7 @@ def grouped_memorization(judges: Judges, candidates: dict[str, np.ndarray], *, p
     ==================  ======================================================================================================
     ``accuracy``        of the candidate, mean over runs (and folds), with ``accuracy_low`` and ``accuracy_high``
     ``retrained``       of the retrained models, each on groups that it did not help to define, with ``_low`` and ``_high``
-    ``gap``             |accuracy - retrained|, with ``difference_low`` and ``difference_high`` of the signed difference
+    ``gap``             ``|accuracy - retrained|``, with ``difference_low`` and ``difference_high`` of the signed difference
     ``noise``           mean gap of *another retrained model*, treated exactly as a candidate (needs K >= 3)
     ``bound``           largest gap that is compatible with the candidate being one more retrained model (see below)
     ``as_retrained``    gap <= bound

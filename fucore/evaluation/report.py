@@ -80,7 +80,8 @@ class Report:
 
     def _repr_html_(self) -> str:
         note = f"Per cent accuracy, (gap to retraining), ≈ cannot be told from one more retrained model. {self.retrained_models} retrained models, {self.protocol} groups. {self.leak}"
-        return f"{self.table().to_html(border=0)}<p><small>{note}</small></p>"
+        table, groups = self.table(), self.groups.group.nunique()
+        return f"{table.iloc[:, :groups].to_html(border=0)}{table.iloc[:, groups:].to_html(border=0)}<p><small>{note}</small></p>"
 
 
 def compare(
@@ -100,7 +101,7 @@ def compare(
     request, K >= 4 recommended.  The original and the retrained models appear as rows of their own.  See
     :func:`~fucore.evaluation.gme.grouped_memorization` for the numbers.
 
-    Raises :class:`FucoreError` if runs do not belong to one federation or if a "retrained" run saw the forgotten examples.
+    Raises ``FucoreError`` if runs do not belong to one federation or if a "retrained" run saw the forgotten examples.
     """
     federation = original.federation
     require(federation is not None, "the original run does not know its federation: train it again (from the store).")

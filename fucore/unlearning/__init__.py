@@ -62,9 +62,9 @@ def method(name: str, *, needs: tuple[str, ...] = (), citation: str = ""):
 
 
 class Task:
-    """What a method works with.  Reading ``forgotten`` without having declared it raises :class:`FucoreError`.
+    """What a method works with.  Reading ``forgotten`` without having declared it raises ``FucoreError``.
 
-    ``original``: the trained :class:`Run`; ``remaining``: the federation without the forgotten examples; ``seed``: for
+    ``original``: the trained ``Run``; ``remaining``: the federation without the forgotten examples; ``seed``: for
     every random choice; ``log``: a dict for whatever the method wants to tell.
     """
 
@@ -111,10 +111,10 @@ class Task:
 def unlearn(name: str, original: Run, request: Request, *, seed: int = 0, **parameters) -> Run:
     """Unlearn ``request`` from ``original`` by the method ``name``.
 
-    ``parameters`` are the method's own (see ``fu.METHODS[name].defaults``).  The result is a :class:`Run` whose
+    ``parameters`` are the method's own (see ``fu.METHODS[name].defaults``).  The result is a ``Run`` whose
     ``history`` and ``cost`` cover everything the method did; an equal one is taken from the store.
 
-    Raises :class:`FucoreError` for an unknown method or parameter, or when the run lacks what the method needs.
+    Raises ``FucoreError`` for an unknown method or parameter, or when the run lacks what the method needs.
     """
     chosen = METHODS[require_choice("method", name, METHODS)]
     unknown = sorted(set(parameters) - set(chosen.defaults))

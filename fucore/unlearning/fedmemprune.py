@@ -1,4 +1,4 @@
-"""FedMemPrune: reset the parameters that the remaining clients do not use, then fine-tune (Wei et al., KDD 2026, section 6).
+"""FedMemPrune: reset the parameters that the remaining clients do not use, then fine-tune (Wei et al., KDD 2026, section 6)::
 
     g   = mean over remaining clients of their updates (mode "code") or loss gradients (mode "paper") at theta_o
     I   = |g|                                   importance for the remaining data, Eq. 15

@@ -1,0 +1,144 @@
+"""Execute, record and render the book.
+
+    python book/build.py book      execute every notebook (quick profile, embedded data) and render the fresh results
+    python book/build.py record    execute every notebook and keep the results as notebooks/*.ipynb
+    python book/build.py render    render the recordings in notebooks/*.ipynb; needs neither torch nor a kernel
+
+``notebooks/<name>.md`` is the only file edited by hand; ``notebooks/<name>.ipynb`` is a recorded run of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+import nbformat
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+NOTEBOOKS, BUILD = ROOT / "notebooks", ROOT / "_build"
+WIDGETS = ("application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json")
+
+
+def twins() -> list[pathlib.Path]:
+    """The text notebooks, in reading order."""
+    return sorted(NOTEBOOKS.glob("*.md"))
+
+
+def unexecuted(text: pathlib.Path) -> nbformat.NotebookNode:
+    """The notebook that a text twin describes, with stable cell ids and no outputs."""
+    import jupytext
+
+    return normalised(jupytext.read(text))
+
+
+def execute(text: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
+    """Run a text notebook with papermill and return the executed notebook, normalised, in ``folder``."""
+    import papermill
+
+    folder.mkdir(parents=True, exist_ok=True)
+    source, target = folder / f"{text.stem}.source.ipynb", folder / f"{text.stem}.ipynb"
+    nbformat.write(unexecuted(text), source)
+    with _environment(FUCORE_RECORDING="1", FUCORE_PROGRESS="0"):
+        papermill.execute_notebook(source, target, kernel_name="python3", cwd=ROOT, log_output=False, progress_bar={"desc": text.stem, "leave": True})
+    source.unlink()
+    nbformat.write(normalised(nbformat.read(target, 4)), target)
+    return target
+
+
+def normalised(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """The same notebook without anything that differs from run to run: random ids, times, progress bars, live widgets."""
+    for place, cell in enumerate(notebook.cells):
+        cell.id = hashlib.sha256(f"{place}\n{cell.source}".encode()).hexdigest()[:12]
+        cell.metadata = {key: value for key, value in cell.metadata.items() if key == "tags" and value}
+        if cell.cell_type == "code":
+            cell.outputs = [_plain_output(output) for output in cell.outputs if output.get("name") != "stderr"]
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+        "jupytext": {"text_representation": {"extension": ".md", "format_name": "myst"}},
+    }
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    return notebook
+
+
+def _plain_output(output):
+    if "data" in output:
+        output["data"] = {kind: content for kind, content in output["data"].items() if kind not in WIDGETS}
+    if "metadata" in output:
+        output["metadata"] = {}
+    return output
+
+
+def execute_all(folder: pathlib.Path) -> dict[str, int]:
+    """Execute every notebook into ``folder``; returns the seconds each took, rounded to ten."""
+    seconds = {}
+    for number, text in enumerate(twins(), start=1):
+        print(f"[{number}/{len(twins())}] {text.stem}", flush=True)
+        began = time.perf_counter()
+        execute(text, folder)
+        seconds[text.stem] = max(10, round((time.perf_counter() - began) / 10) * 10)
+    return seconds
+
+
+def render(notebooks: pathlib.Path) -> pathlib.Path:
+    """Render the book with the executed notebooks in a folder; returns its first page."""
+    stage = BUILD / "stage"
+    shutil.rmtree(stage, ignore_errors=True)
+    shutil.copytree(ROOT / "book", stage / "book", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(ROOT / name, stage)
+    (stage / "notebooks").mkdir()
+    for text in twins():
+        executed = notebooks / f"{text.stem}.ipynb"
+        if not executed.exists():
+            raise SystemExit(f"{executed.relative_to(ROOT)} is missing: run 'make record' first.")
+        shutil.copy(executed, stage / "notebooks")
+    shutil.copy(NOTEBOOKS / "timings.json", stage / "notebooks")
+    shutil.rmtree(BUILD / "html", ignore_errors=True)
+    jupyter_book = pathlib.Path(sys.executable).with_name("jupyter-book")
+    command = [jupyter_book, "build", stage, "--path-output", ROOT, "-n", "-W", "--keep-going", "-q"]
+    if subprocess.run(command).returncode != 0:
+        raise SystemExit("The book could not be rendered; the warnings above say why.")
+    return BUILD / "html" / "index.html"
+
+
+@contextlib.contextmanager
+def _environment(**values):
+    before = {key: os.environ.get(key) for key in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("book", "record", "render"))
+    what = parser.parse_args().what
+    if what == "record":
+        seconds = execute_all(BUILD / "record")
+        for text in twins():
+            os.replace(BUILD / "record" / f"{text.stem}.ipynb", NOTEBOOKS / f"{text.stem}.ipynb")
+        (NOTEBOOKS / "timings.json").write_text(json.dumps(seconds, indent=1, sort_keys=True) + "\n")
+        return
+    if what == "book":
+        execute_all(BUILD / "fresh")
+    first = render(BUILD / "fresh" if what == "book" else NOTEBOOKS)
+    print(f"\nThe book is ready. Open {first.as_uri()}")
+
+
+if __name__ == "__main__":
+    main()

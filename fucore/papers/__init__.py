@@ -1,0 +1,20 @@
+"""Figures printed in the two papers, to stand beside ours; per cent unless noted, ``_std`` as printed, ``_gap`` to the retrained row.
+
+``table1_main`` and ``tableF2_pruning_ratio``: Wei et al., "Rethinking Federated Unlearning via the Lens of
+Memorization", KDD 2026, Tables 1 and F2.  ``local_fairness`` lost its scale factor in print: compare within one table only.
+"""
+
+from __future__ import annotations
+
+import pathlib
+
+import pandas as pd
+
+from ..errors import require_choice
+
+
+def table(name: str) -> pd.DataFrame:
+    """A printed table by name, such as ``table1_main``."""
+    folder = pathlib.Path(__file__).parent
+    require_choice("table", name, sorted(path.stem for path in folder.glob("*.csv")))
+    return pd.read_csv(folder / f"{name}.csv")

@@ -1,0 +1,177 @@
+"""Parameters of the notebooks: one catalogue, validated before anything is trained.
+
+A notebook's first code cell, tagged ``parameters``, assigns the ones it uses; its second is
+``p = fu.params.check(globals())``.  What is wrong is said in one sentence.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import Annotated, Literal, get_args, get_origin
+
+import pandas as pd
+import pydantic
+
+from . import forgetting, partition
+from .data import NAMES, Dataset, load
+from .engine import LocalTraining, Preprocessing
+from .errors import FucoreError, require
+from .federation import Federation
+from .models import FACTORIES
+from .run import provenance
+
+PARTITIONS = ("dirichlet", "iid", "one-class", "shards", "overlapping")
+Whole = Annotated[int, pydantic.Field(strict=True)]
+Number = Annotated[float, pydantic.Field(allow_inf_nan=False)]
+
+
+class Parameters(pydantic.BaseModel, extra="forbid", frozen=True):
+    """Every parameter that a notebook may have, with its quick default."""
+
+    profile: Literal["quick", "paper"] = pydantic.Field("quick", description="quick: embedded data, minutes on two cores; paper: the papers' setting, for a GPU")
+    dataset: str = pydantic.Field("mnist5k", description="mnist5k, digits, mnist, fashion-mnist, emnist-letters, usps, svhn, cifar10, cifar100, npz:/path or folder:/path")
+    train_size: Whole | None = pydantic.Field(None, ge=1, description="keep only so many training examples")
+    model: Literal[tuple(FACTORIES)] = pydantic.Field("cnn", description="network")
+    clients: Whole = pydantic.Field(10, ge=2, description="clients in the federation")
+    partition: Literal[PARTITIONS] = pydantic.Field("dirichlet", description="who holds what")
+    alpha: float = pydantic.Field(0.5, ge=0.01, description="Dirichlet concentration: 0.01 very uneven, inf even")
+    client: Whole = pydantic.Field(0, ge=0, description="the client who leaves")
+    rounds: Whole = pydantic.Field(10, ge=1, description="federated rounds of training and retraining")
+    local_epochs: Whole = pydantic.Field(2, ge=1, description="passes over a client's data each round")
+    batch: Whole = pydantic.Field(32, ge=1, description="batch size")
+    optimizer: Literal["adam", "sgd"] = pydantic.Field("adam", description="client optimiser")
+    lr: Number = pydantic.Field(3e-3, gt=0, le=10, description="learning rate")
+    momentum: Number = pydantic.Field(0.0, ge=0, lt=1, description="momentum of sgd")
+    weight_decay: Number = pydantic.Field(0.0, ge=0, description="weight decay")
+    recovery_rounds: Whole = pydantic.Field(4, ge=1, description="federated rounds of unlearning")
+    pruning_ratio: Annotated[Number, pydantic.Field(ge=0, le=1)] | Literal["auto"] = pydantic.Field(0.8, description="share of parameters reset, or auto")
+    retrained_models: Whole = pydantic.Field(4, ge=3, description="retrained references K")
+    unlearning_seeds: Whole = pydantic.Field(3, ge=1, description="runs of each unlearning method")
+    planted_share: Number = pydantic.Field(0.05, gt=0, le=0.5, description="share of the leaving client's labels made wrong on purpose")
+    seed: Whole = pydantic.Field(0, ge=0, description="seed of the partition and the original model")
+    normalise: bool = pydantic.Field(True, description="normalise pixels by the training set's mean and spread")
+    augment: bool = pydantic.Field(False, description="random crops and flips of training images")
+    resize: Whole | None = pydantic.Field(None, ge=1, description="resize images to so many pixels a side")
+    device: str = pydantic.Field("cpu", description="cpu or cuda")
+    precision: Literal["fp32", "bf16"] = pydantic.Field("fp32", description="arithmetic of the network")
+
+    @pydantic.field_validator("dataset")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in NAMES and not name.startswith(("npz:", "folder:")):
+            raise ValueError("unknown")
+        return name
+
+    # ---- what the parameters describe
+
+    def load(self) -> Dataset:
+        """The data set."""
+        return load(self.dataset, train_size=self.train_size)
+
+    def split(self, labels) -> partition.Partition:
+        """Who holds what of ``labels``."""
+        makers = {
+            "dirichlet": lambda: partition.dirichlet(labels, self.clients, self.alpha, self.seed),
+            "iid": lambda: partition.iid(labels, self.clients, self.seed),
+            "one-class": lambda: partition.one_class_per_client(labels, self.clients, self.seed),
+            "shards": lambda: partition.shards(labels, self.clients, seed=self.seed),
+            "overlapping": lambda: partition.overlapping(labels, self.clients, seed=self.seed),
+        }
+        return makers[self.partition]()
+
+    def federation(self, data: Dataset | None = None) -> Federation:
+        """The federation of all clients, on ``data`` if given."""
+        data = data or self.load()
+        local = LocalTraining(self.local_epochs, self.batch, self.optimizer, self.lr, self.momentum, self.weight_decay)
+        return Federation(data, self.split(data.train.labels), self.model, local, Preprocessing(self.normalise, self.augment, resize=self.resize), device=self.device, precision=self.precision)
+
+    def request(self) -> forgetting.Request:
+        """Forget the client who leaves."""
+        return forgetting.client(self.client)
+
+    def provenance(self, federation: Federation) -> pd.DataFrame:
+        """Everything needed to get the same numbers again, as a table of names and values."""
+        facts = {**provenance(federation.data), "partition": repr(federation.clients), "partition_sha256": federation.clients.hash, **self.model_dump()}
+        rows = [(key.replace("_", " "), value[:16] + "…" if key.endswith("sha256") else str(value)) for key, value in facts.items()]
+        return pd.DataFrame(rows, columns=["what", ""]).set_index("what").rename_axis(None)
+
+
+_ADAM = {"optimizer": "adam", "lr": 1e-4, "batch": 128, "local_epochs": 3, "rounds": 100, "recovery_rounds": 30, "device": "cuda"}
+_SGD = {"optimizer": "sgd", "lr": 1e-2, "momentum": 0.9, "weight_decay": 5e-4, "batch": 64, "local_epochs": 10, "rounds": 100, "recovery_rounds": 40, "device": "cuda"}
+PAPER = {
+    "cifar10": {**_ADAM, "model": "resnet18", "resize": 224, "normalise": False, "pruning_ratio": 0.4},
+    "cifar100": {**_SGD, "model": "resnet34", "augment": True, "pruning_ratio": 0.85},
+    "emnist-letters": {**_ADAM, "model": "vgg9", "normalise": False, "pruning_ratio": 0.4},
+}
+PAPER_IID_RATIO = {"cifar10": 0.3, "cifar100": 0.8, "emnist-letters": 0.3}
+
+
+def check(namespace: dict) -> Parameters:
+    """The validated parameters among the variables of a notebook (pass ``globals()``).
+
+    With ``profile="paper"`` every parameter that the notebook has, and that was not set to something else than its quick
+    default, takes the value of Wei et al. for the data set (CIFAR-10 unless it is one of theirs).
+
+    Raises ``FucoreError`` with one sentence for the first parameter that is wrong or unknown.
+    """
+    declared, injected = _cells(namespace)
+    unknown = sorted(injected - declared)
+    require(not unknown, f"{unknown[0] if unknown else ''} is not a parameter of this notebook; it has: {', '.join(sorted(declared))}.")
+    known = Parameters.model_fields
+    given = {name: namespace[name] for name in known if name in namespace}
+    parameters = _validated(given)
+    if parameters.profile == "paper":
+        chosen = {name for name in given if name in injected or given[name] != known[name].default}
+        parameters = _validated({**_paper(parameters), **{name: given[name] for name in chosen}})
+    require(parameters.client < parameters.clients, f"client is {parameters.client}, but must be a whole number from 0 to {parameters.clients - 1}, since there are {parameters.clients} clients.")
+    return parameters
+
+
+def allowed(name: str) -> str:
+    """What a parameter may be, in words."""
+    field = Parameters.model_fields[name]
+    if name == "dataset":
+        return f"one of: {', '.join(NAMES)}"
+    if name == "pruning_ratio":
+        return "a number in [0, 1], or auto"
+    if get_origin(field.annotation) is Literal:
+        return f"one of: {', '.join(get_args(field.annotation))}"
+    if field.annotation in (bool, str):
+        return {bool: "True or False", str: "a text"}[field.annotation]
+    bounds = {key: getattr(bound, key) for bound in field.metadata for key in ("ge", "gt", "le", "lt") if hasattr(bound, key)}
+    if field.annotation is not float:
+        return f"a whole number of at least {bounds['ge']}" + (", or None" if type(None) in get_args(field.annotation) else "")
+    low = f"[{bounds['ge']:g}" if "ge" in bounds else f"({bounds['gt']:g}"
+    high = f"{bounds['le']:g}]" if "le" in bounds else f"{bounds['lt']:g})" if "lt" in bounds else "inf]" if name == "alpha" else "inf)"
+    return f"a number in {low}, {high}"
+
+
+def _validated(values: dict) -> Parameters:
+    try:
+        return Parameters(**values)
+    except pydantic.ValidationError as errors:
+        error = errors.errors()[0]
+        name = error["loc"][0]
+        raise FucoreError(f"{name} is {values[name]!r}, but must be {allowed(name)}.") from None
+
+
+def _paper(parameters: Parameters) -> dict:
+    """All values of the paper's setting for these parameters' data set."""
+    dataset = parameters.dataset if parameters.dataset in PAPER else "cifar10"
+    values = {"profile": "paper", "dataset": dataset, **PAPER[dataset]}
+    if parameters.partition == "iid":
+        values["pruning_ratio"] = PAPER_IID_RATIO[dataset]
+    return values
+
+
+def _cells(namespace: dict) -> tuple[set[str], set[str]]:
+    """Names assigned in the notebook's own parameters cell, and in the cell that papermill put after it (both empty without papermill)."""
+    cells = list(namespace.get("In", ()))
+    places = [place for place, source in enumerate(cells) if source.startswith("# Parameters\n")]
+    if not places:
+        return set(), set()
+    return _assigned(cells[places[-1] - 1]), _assigned(cells[places[-1]])
+
+
+def _assigned(source: str) -> set[str]:
+    return {target.id for node in ast.parse(source).body if isinstance(node, ast.Assign) for target in node.targets if isinstance(target, ast.Name)}

@@ -1,0 +1,133 @@
+"""Figures.  Grey text on a transparent ground, so that they read on light and on dark pages alike."""
+
+from __future__ import annotations
+
+import itertools
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+INK, GRID = "#7d8590", "#7d859055"
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d1f", "#7f7f7f")
+RETRAINED, ORIGINAL = "#009e73", "#d55e00"
+
+
+def style() -> None:
+    """Use the book's look for every figure of this session; in a notebook, show figures as SVG."""
+    plt.rcParams.update(
+        {
+            **dict.fromkeys(("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color", "axes.edgecolor", "legend.labelcolor"), INK),
+            **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor", "legend.facecolor"), "none"),
+            **{"axes.grid": True, "grid.color": GRID, "grid.linewidth": 0.6, "axes.axisbelow": True, "axes.spines.top": False, "axes.spines.right": False},
+            **{"legend.frameon": False, "font.size": 10, "axes.titlesize": 11, "figure.constrained_layout.use": True, "figure.figsize": (7.2, 3.6)},
+            **{"axes.prop_cycle": plt.cycler(color=COLOURS), "svg.fonttype": "none", "svg.hashsalt": "fucore", "savefig.dpi": 150},
+        }
+    )
+    try:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+        get_ipython()  # noqa: F821  defined in a notebook only
+    except (ImportError, NameError):
+        return
+    set_matplotlib_formats("svg", metadata={"Date": None})
+
+
+def partition_figure(partition, labels, classes=None):
+    """Who holds what: stacked bars of examples per client, and one dot a client and class with area by count."""
+    counts = partition.counts(labels)
+    clients, kinds = counts.shape
+    classes = [str(name) for name in (classes if classes is not None else range(kinds))]
+    figure, (bars, dots) = plt.subplots(1, 2, figsize=(9.5, 3.6), width_ratios=(1, 1))
+    colours = plt.get_cmap("tab20" if kinds > 10 else "tab10")(np.arange(kinds) % 20)
+    bottom = np.zeros(clients)
+    for kind in range(kinds):
+        bars.bar(range(clients), counts[:, kind], bottom=bottom, color=colours[kind], width=0.8, label=classes[kind])
+        bottom += counts[:, kind]
+    bars.set(xlabel="client", ylabel="training examples", title="how much each client holds", xticks=range(clients) if clients <= 20 else [])
+    bars.grid(axis="x", visible=False)
+    client, kind = np.nonzero(counts)
+    dots.scatter(client, kind, s=300 * counts[client, kind] / counts.max(), c=colours[kind], linewidths=0)
+    dots.set(xlabel="client", ylabel="class", title="of which class (area: examples)", xticks=range(clients) if clients <= 20 else [], ylim=(-0.7, kinds - 0.3))
+    if kinds <= 26:
+        dots.set_yticks(range(kinds), classes)
+    return figure
+
+
+def group_figure(report, axes=None):
+    """Accuracy per memorization group: retraining as a band (95 % interval), each candidate as dots with intervals."""
+    figure, axes = (axes.figure, axes) if axes is not None else plt.subplots(figsize=(8, 3.8))
+    groups = report.groups
+    names = list(groups.group.unique())
+    place = np.arange(len(names))
+    reference = groups[groups.candidate == "Retrained"].set_index("group").loc[names]
+    for x, row in zip(place, reference.itertuples()):
+        axes.fill_between([x - 0.42, x + 0.42], 100 * row.accuracy_low, 100 * row.accuracy_high, color=RETRAINED, alpha=0.22, linewidth=0, label="Retrained" if x == 0 else None)
+        axes.plot([x - 0.42, x + 0.42], [100 * row.accuracy] * 2, color=RETRAINED, linewidth=1.5)
+    candidates = [name for name in groups.candidate.unique() if name != "Retrained"]
+    offsets = np.linspace(-0.32, 0.32, len(candidates)) if len(candidates) > 1 else [0.0]
+    palette = itertools.cycle(colour for colour in COLOURS if colour not in (RETRAINED, ORIGINAL))
+    for offset, name in zip(offsets, candidates):
+        rows = groups[groups.candidate == name].set_index("group").loc[names]
+        errors = 100 * np.abs(np.stack([rows.accuracy - rows.accuracy_low, rows.accuracy_high - rows.accuracy]).clip(min=0))
+        colour = ORIGINAL if name == "Original" else next(palette)
+        axes.errorbar(place + offset, 100 * rows.accuracy, yerr=errors, fmt="o", markersize=5, linewidth=1.2, color=colour, label=name)
+    axes.set_xticks(place, names)
+    axes.set(xlabel="most memorized  ←  memorization percentile  →  least memorized", ylabel="accuracy, %", ylim=(-3, 103))
+    axes.grid(axis="x", visible=False)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def curves_figure(runs: dict, x: str = "examples"):
+    """Test accuracy against ``x`` (``"examples"``, ``"round"`` or ``"seconds"``), one line a run or mean and range of several."""
+    labels = {"examples": "training examples processed, thousands", "round": "round", "seconds": "seconds"}
+    figure, axes = plt.subplots()
+    for (name, several), colour in zip(runs.items(), itertools.cycle(COLOURS)):
+        several = several if isinstance(several, (list, tuple)) else [several]
+        table = pd.concat([pd.DataFrame(run.history).assign(run=i) for i, run in enumerate(several)])
+        grid = table.pivot_table(index=table.groupby("run").cumcount(), values=[x, "test_accuracy"], columns="run")
+        xs = grid[x].mean(axis=1) / (1000 if x == "examples" else 1)
+        accuracy = 100 * grid["test_accuracy"]
+        axes.plot(xs, accuracy.mean(axis=1), color=colour, marker="o", markersize=3, label=name)
+        axes.fill_between(xs, accuracy.min(axis=1), accuracy.max(axis=1), color=colour, alpha=0.15, linewidth=0)
+    axes.set(xlabel=labels[x], ylabel="test accuracy, %")
+    axes.legend()
+    return figure
+
+
+def images_figure(split, titles, columns: int = 8):
+    """A gallery of images with a short title each."""
+    count = len(titles)
+    rows = -(-count // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(1.15 * columns, 1.45 * rows), squeeze=False)
+    for place, axis in enumerate(axes.flat):
+        axis.axis("off")
+        if place < count:
+            image = split.images[place].permute(1, 2, 0).numpy()
+            axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            axis.set_title(titles[place], fontsize=8)
+    return figure
+
+
+def scatter_figure(points: np.ndarray, kinds: dict[str, np.ndarray], colours: dict[str, str], sizes: dict[str, float], title: str = "", axes=None):
+    """Dots in the plane, one colour a kind; ``kinds``: name to bool [n], drawn in order."""
+    figure, axes = (axes.figure, axes) if axes is not None else plt.subplots(figsize=(5, 4.4))
+    for name, mask in kinds.items():
+        axes.scatter(*points[mask].T, s=sizes[name], color=colours[name], linewidths=0, alpha=0.85, label=f"{name} ({mask.sum()})", rasterized=True)
+    axes.set(xticks=[], yticks=[], title=title)
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def scores_figure(scores: np.ndarray, planted: np.ndarray | None = None):
+    """Histogram of memorization scores; planted examples apart."""
+    figure, axes = plt.subplots(figsize=(7.2, 3))
+    bins = np.linspace(min(-0.5, scores.min()), 1, 41)
+    planted = np.zeros(len(scores), dtype=bool) if planted is None else planted
+    axes.hist([scores[~planted], scores[planted]], bins=bins, stacked=True, color=[COLOURS[0], ORIGINAL], label=["as they are", "planted"])
+    axes.set(xlabel="memorization score s", ylabel="examples", yscale="symlog")
+    if planted.any():
+        axes.legend()
+    return figure
