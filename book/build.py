@@ -47,7 +47,9 @@ def execute(text: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
     source, target = folder / f"{text.stem}.source.ipynb", folder / f"{text.stem}.ipynb"
     nbformat.write(unexecuted(text), source)
     with _environment(FUCORE_RECORDING="1", FUCORE_PROGRESS="0"):
-        papermill.execute_notebook(source, target, kernel_name="python3", cwd=ROOT, log_output=False, progress_bar={"desc": text.stem, "leave": True})
+        papermill.execute_notebook(
+            source, target, kernel_name="python3", cwd=ROOT, log_output=False, progress_bar={"desc": text.stem, "leave": True}
+        )
     source.unlink()
     nbformat.write(normalised(nbformat.read(target, 4)), target)
     return target

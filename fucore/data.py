@@ -224,14 +224,19 @@ def _load_npz(path, image_size):
             classes = archive["classes"].tolist() if "classes" in archive else None
             return archive["x_train"], archive["y_train"], archive["x_test"], archive["y_test"], classes
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise FucoreError(f"{path} cannot be read as a NumPy archive of plain arrays ({_first_line(error)}): save it again with numpy.savez.") from None
+        raise FucoreError(
+            f"{path} cannot be read as a NumPy archive of plain arrays ({_first_line(error)}): save it again with numpy.savez."
+        ) from None
 
 
 def _load_folder(path, image_size):
     from PIL import Image
 
     test = next((path / part for part in ("test", "val") if (path / part).is_dir()), None)
-    require((path / "train").is_dir() and test is not None, f"{path} needs the folders train and test (or val), with one folder of images per class in each.")
+    require(
+        (path / "train").is_dir() and test is not None,
+        f"{path} needs the folders train and test (or val), with one folder of images per class in each.",
+    )
     classes = sorted(entry.name for entry in (path / "train").iterdir() if entry.is_dir())
     require(bool(classes), f"{path / 'train'} has no class folders: put the images of each class into a folder of its own.")
     result = []
@@ -248,7 +253,10 @@ def _load_folder(path, image_size):
                 if image_size is not None:
                     image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
                 same = not images or images[0].shape[:2] == image.size[::-1]
-                require(same, f"{file} is {image.size[0]} x {image.size[1]} pixels, unlike the images before it: pass image_size to resize them all.")
+                require(
+                    same,
+                    f"{file} is {image.size[0]} x {image.size[1]} pixels, unlike the images before it: pass image_size to resize them all.",
+                )
                 images.append(np.asarray(image))
                 labels.append(label)
         require(bool(images), f"{part} holds no images.")
@@ -263,7 +271,10 @@ def _checked(name, x_train, y_train, x_test, y_test, classes) -> Dataset:
         images, labels = np.asarray(images), np.asarray(labels)
         require(images.dtype != object, f"{name}: x_{part} mixes image sizes; resize the images to one size first.")
         require(images.dtype == np.uint8, f"{name}: x_{part} is {images.dtype}, but pixels must be uint8 from 0 to 255.")
-        require(images.ndim in (3, 4) and images.size > 0, f"{name}: x_{part} has shape {images.shape}, but must be [N, H, W] or [N, H, W, channels], N at least 1.")
+        require(
+            images.ndim in (3, 4) and images.size > 0,
+            f"{name}: x_{part} has shape {images.shape}, but must be [N, H, W] or [N, H, W, channels], N at least 1.",
+        )
         channels_last = images.ndim == 3 or images.shape[-1] in (1, 3)
         channels_first = images.ndim == 4 and images.shape[1] in (1, 3)
         require(channels_last or channels_first, f"{name}: x_{part} has shape {images.shape}, but images must have 1 or 3 channels.")
@@ -272,19 +283,31 @@ def _checked(name, x_train, y_train, x_test, y_test, classes) -> Dataset:
         elif channels_last:
             images = images.transpose(0, 3, 1, 2)
         require(np.issubdtype(labels.dtype, np.integer), f"{name}: y_{part} is {labels.dtype}, but labels must be whole numbers.")
-        require(labels.shape == (len(images),), f"{name}: y_{part} has shape {labels.shape} for {len(images)} images; there must be one label an image.")
+        require(
+            labels.shape == (len(images),),
+            f"{name}: y_{part} has shape {labels.shape} for {len(images)} images; there must be one label an image.",
+        )
         splits[part] = Split(torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(labels.astype(np.int64)))
     train, test = splits["train"], splits["test"]
-    require(train.images.shape[1:] == test.images.shape[1:], f"{name}: training images are {tuple(train.images.shape[1:])}, test images {tuple(test.images.shape[1:])}; they must be alike.")
+    require(
+        train.images.shape[1:] == test.images.shape[1:],
+        f"{name}: training images are {tuple(train.images.shape[1:])}, test images {tuple(test.images.shape[1:])}; they must be alike.",
+    )
     present = np.unique(train.labels.numpy())
     gaps = sorted(set(range(int(present[-1]) + 1)) - set(present.tolist()))
-    require(present[0] >= 0 and not gaps, f"{name}: y_train must use every label from 0 to {present[-1]}, but {'has negative labels' if present[0] < 0 else f'lacks {gaps[:5]}'}.")
+    require(
+        present[0] >= 0 and not gaps,
+        f"{name}: y_train must use every label from 0 to {present[-1]}, but {'has negative labels' if present[0] < 0 else f'lacks {gaps[:5]}'}.",
+    )
     require(len(present) > 1, f"{name}: y_train has a single class; at least two are needed.")
     count = len(classes) if classes else len(present)
     require(count == len(present), f"{name}: classes names {count} classes, but y_train has {len(present)}.")
     require(0 <= int(test.labels.min()) and int(test.labels.max()) < count, f"{name}: y_test has labels outside 0 to {count - 1}.")
     pixels = [channel.double() for channel in train.images.transpose(0, 1)]
-    mean, std = (tuple(float(f"{value:.6g}") for value in values) for values in ([c.mean() for c in pixels], [max(c.std(), torch.tensor(1.0)) for c in pixels]))
+    mean, std = (
+        tuple(float(f"{value:.6g}") for value in values)
+        for values in ([c.mean() for c in pixels], [max(c.std(), torch.tensor(1.0)) for c in pixels])
+    )
     return Dataset(name, train, test, tuple(map(str, classes)) if classes else tuple(map(str, range(count))), mean, std)
 
 
@@ -292,7 +315,10 @@ def _resized(split: Split, size: int) -> Split:
     if tuple(split.images.shape[-2:]) == (size, size):
         return split
     chunks = [
-        torch.nn.functional.interpolate(chunk.float(), size=(size, size), mode="bilinear", antialias=True).round().clamp(0, 255).to(torch.uint8)
+        torch.nn.functional.interpolate(chunk.float(), size=(size, size), mode="bilinear", antialias=True)
+        .round()
+        .clamp(0, 255)
+        .to(torch.uint8)
         for chunk in split.images.split(1000)
     ]
     return Split(torch.cat(chunks), split.labels)

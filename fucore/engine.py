@@ -222,7 +222,11 @@ def augmented(images: torch.Tensor, rng: np.random.Generator, flip: bool = True)
 
 def default_workers(device: str) -> int:
     """One worker for each core that this process may use, at most 8; one where a GPU does the work."""
-    return 1 if torch.device(device).type != "cpu" else min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return (
+        1
+        if torch.device(device).type != "cpu"
+        else min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    )
 
 
 def check_device(device: str, precision: str) -> None:
@@ -231,4 +235,6 @@ def check_device(device: str, precision: str) -> None:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise FucoreError(f"device is {device!r}, but torch cannot use it here ({str(error).splitlines()[0]}): choose 'cpu' or 'cuda'.") from None
+        raise FucoreError(
+            f"device is {device!r}, but torch cannot use it here ({str(error).splitlines()[0]}): choose 'cpu' or 'cuda'."
+        ) from None

@@ -61,7 +61,10 @@ class Federation:
         require_number("participation", self.participation, 0.0, 1.0, open_low=True)
         check_device(self.device, self.precision)
         highest = max(int(indices[-1]) for indices in self.clients.indices if len(indices))
-        require(highest < len(self.data.train), f"the partition names example {highest}, but {self.data.name} has only {len(self.data.train)} training examples.")
+        require(
+            highest < len(self.data.train),
+            f"the partition names example {highest}, but {self.data.name} has only {len(self.data.train)} training examples.",
+        )
 
     # ---- learning
 
@@ -92,8 +95,20 @@ class Federation:
         require(not record_updates or self.store is not None, "record_updates needs a store to write to: leave store at its default.")
         if until is not None:
             require_number("until", until, 0.0, 1.0)
-        plan = {"rounds": rounds, "seed": seed, "first_round": first_round, "until": until, "evaluate_every": evaluate_every, "record_updates": record_updates}
-        config = {**self.config, **plan, "start": None if start is None else hash_tensor(start), "hooks": [source_of(hooks.loss), source_of(hooks.gradient)]}
+        plan = {
+            "rounds": rounds,
+            "seed": seed,
+            "first_round": first_round,
+            "until": until,
+            "evaluate_every": evaluate_every,
+            "record_updates": record_updates,
+        }
+        config = {
+            **self.config,
+            **plan,
+            "start": None if start is None else hash_tensor(start),
+            "hooks": [source_of(hooks.loss), source_of(hooks.gradient)],
+        }
         key = None if None in config["hooks"] or self.store is None else hash_of(config)
         found = key and self.store.get(key)
         if found:
@@ -219,7 +234,9 @@ class Federation:
 
     def updates(self, run: Run, round_number: int) -> torch.Tensor:
         """Client updates theta_i - theta(t) of a run trained with ``record_updates``, float32 [participants, d]; rounds count from 1."""
-        require(run.config.get("record_updates") and run.key is not None, "this run kept no client updates: train it with record_updates=True.")
+        require(
+            run.config.get("record_updates") and run.key is not None, "this run kept no client updates: train it with record_updates=True."
+        )
         require_whole("round", round_number, 1, run.rounds)
         return self.store.updates(run.key, run.config["first_round"] + round_number)
 
@@ -230,7 +247,10 @@ class Federation:
 
     @functools.cached_property
     def engine(self) -> Engine:
-        return Engine(lambda: Worker(self.model, self.data, self.preprocessing, self.device, self.precision), self.workers or default_workers(self.device))
+        return Engine(
+            lambda: Worker(self.model, self.data, self.preprocessing, self.device, self.precision),
+            self.workers or default_workers(self.device),
+        )
 
     @functools.cached_property
     def config(self) -> dict:

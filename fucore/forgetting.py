@@ -23,7 +23,10 @@ class Request:
     examples: tuple[int, ...] | None = None
 
     def mask(self, labels, partition: Partition) -> np.ndarray:
-        """True for every training example to forget, bool [N]; raises if a client, class or example does not exist, or none is left to keep."""
+        """True for every training example to forget, bool [N].
+
+        Raises ``FucoreError`` if a client, class or example does not exist or nothing matches.
+        """
         labels = np.asarray(labels)
         mask = np.zeros(len(labels), dtype=bool)
         for client in range(len(partition)) if self.clients is None else self.clients:

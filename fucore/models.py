@@ -80,7 +80,10 @@ def to_groupnorm(module: nn.Module, channels_per_group: int = 16, affine: bool =
     """Replace every BatchNorm inside ``module``, in place, by a GroupNorm of that many channels a group; returns it."""
     for name, child in module.named_children():
         if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)):
-            require(child.num_features % channels_per_group == 0, f"{name} has {child.num_features} channels, not a multiple of {channels_per_group} channels a group.")
+            require(
+                child.num_features % channels_per_group == 0,
+                f"{name} has {child.num_features} channels, not a multiple of {channels_per_group} channels a group.",
+            )
             setattr(module, name, nn.GroupNorm(child.num_features // channels_per_group, child.num_features, affine=affine))
         else:
             to_groupnorm(child, channels_per_group, affine)
@@ -124,7 +127,9 @@ def cnn_groupnorm(shape, classes: int) -> nn.Module:
 
 def mlp(shape, classes: int) -> nn.Module:
     """Two hidden layers of 200 units (the 2NN of McMahan et al., 2017)."""
-    return initialise(nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), 200), nn.ReLU(), nn.Linear(200, 200), nn.ReLU(), nn.Linear(200, classes)))
+    return initialise(
+        nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), 200), nn.ReLU(), nn.Linear(200, 200), nn.ReLU(), nn.Linear(200, classes))
+    )
 
 
 def resnet18(shape, classes: int) -> nn.Module:
@@ -142,9 +147,12 @@ def resnet34(shape, classes: int) -> nn.Module:
 
 def _resnet(name, shape, classes):
     def norm(channels):
-        return nn.GroupNorm(channels // 16, channels, affine=False)
+        return nn.GroupNorm(channels // 16, channels)
 
     network = getattr(torchvision().models, name)(num_classes=classes, norm_layer=norm)
+    for module in network.modules():
+        if isinstance(module, nn.GroupNorm):  # torchvision can only build it affine
+            module.affine, module.weight, module.bias = False, None, None
     small = shape[1] < 64
     if small or shape[0] != 3:
         network.conv1 = nn.Conv2d(shape[0], 64, 3 if small else 7, stride=1 if small else 2, padding=1 if small else 3, bias=False)
@@ -174,7 +182,9 @@ def build(model, shape, classes: int, seed: int) -> nn.Module:
     """The network that ``model`` (a name or a factory) makes when drawn with ``seed``; torch's own generator is left as it was."""
     if isinstance(model, str):
         model = FACTORIES[require_choice("model", model, FACTORIES)]
-    require(callable(model), f"model is {model!r}, but must be one of {', '.join(FACTORIES)} or a function (shape, classes) -> torch.nn.Module.")
+    require(
+        callable(model), f"model is {model!r}, but must be one of {', '.join(FACTORIES)} or a function (shape, classes) -> torch.nn.Module."
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = model(tuple(shape), classes)
@@ -196,5 +206,7 @@ def fingerprint(model, module: nn.Module) -> str:
         try:
             digest.update(inspect.getsource(thing).encode())
         except (OSError, TypeError):
-            raise FucoreError(f"the source of {thing!r} cannot be read, so its runs cannot be told apart: define it in a file or a notebook cell, or pass store=None.") from None
+            raise FucoreError(
+                f"the source of {thing!r} cannot be read, so its runs cannot be told apart: define it in a file or a notebook cell, or pass store=None."
+            ) from None
     return digest.hexdigest()

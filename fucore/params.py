@@ -28,8 +28,13 @@ Number = Annotated[float, pydantic.Field(allow_inf_nan=False)]
 class Parameters(pydantic.BaseModel, extra="forbid", frozen=True):
     """Every parameter that a notebook may have, with its quick default."""
 
-    profile: Literal["quick", "paper"] = pydantic.Field("quick", description="quick: embedded data, minutes on two cores; paper: the papers' setting, for a GPU")
-    dataset: str = pydantic.Field("mnist5k", description="mnist5k, digits, mnist, fashion-mnist, emnist-letters, usps, svhn, cifar10, cifar100, npz:/path or folder:/path")
+    profile: Literal["quick", "paper"] = pydantic.Field(
+        "quick", description="quick: embedded data, minutes on two cores; paper: the papers' setting, for a GPU"
+    )
+    dataset: str = pydantic.Field(
+        "mnist5k",
+        description="mnist5k, digits, mnist, fashion-mnist, emnist-letters, usps, svhn, cifar10, cifar100, npz:/path or folder:/path",
+    )
     train_size: Whole | None = pydantic.Field(None, ge=1, description="keep only so many training examples")
     model: Literal[tuple(FACTORIES)] = pydantic.Field("cnn", description="network")
     clients: Whole = pydantic.Field(10, ge=2, description="clients in the federation")
@@ -44,7 +49,9 @@ class Parameters(pydantic.BaseModel, extra="forbid", frozen=True):
     momentum: Number = pydantic.Field(0.0, ge=0, lt=1, description="momentum of sgd")
     weight_decay: Number = pydantic.Field(0.0, ge=0, description="weight decay")
     recovery_rounds: Whole = pydantic.Field(4, ge=1, description="federated rounds of unlearning")
-    pruning_ratio: Annotated[Number, pydantic.Field(ge=0, le=1)] | Literal["auto"] = pydantic.Field(0.8, description="share of parameters reset, or auto")
+    pruning_ratio: Annotated[Number, pydantic.Field(ge=0, le=1)] | Literal["auto"] = pydantic.Field(
+        0.8, description="share of parameters reset, or auto"
+    )
     retrained_models: Whole = pydantic.Field(4, ge=3, description="retrained references K")
     unlearning_seeds: Whole = pydantic.Field(3, ge=1, description="runs of each unlearning method")
     planted_share: Number = pydantic.Field(0.05, gt=0, le=0.5, description="share of the leaving client's labels made wrong on purpose")
@@ -83,7 +90,15 @@ class Parameters(pydantic.BaseModel, extra="forbid", frozen=True):
         """The federation of all clients, on ``data`` if given."""
         data = data or self.load()
         local = LocalTraining(self.local_epochs, self.batch, self.optimizer, self.lr, self.momentum, self.weight_decay)
-        return Federation(data, self.split(data.train.labels), self.model, local, Preprocessing(self.normalise, self.augment, resize=self.resize), device=self.device, precision=self.precision)
+        return Federation(
+            data,
+            self.split(data.train.labels),
+            self.model,
+            local,
+            Preprocessing(self.normalise, self.augment, resize=self.resize),
+            device=self.device,
+            precision=self.precision,
+        )
 
     def request(self) -> forgetting.Request:
         """Forget the client who leaves."""
@@ -91,13 +106,28 @@ class Parameters(pydantic.BaseModel, extra="forbid", frozen=True):
 
     def provenance(self, federation: Federation) -> pd.DataFrame:
         """Everything needed to get the same numbers again, as a table of names and values."""
-        facts = {**provenance(federation.data), "partition": repr(federation.clients), "partition_sha256": federation.clients.hash, **self.model_dump()}
+        facts = {
+            **provenance(federation.data),
+            "partition": repr(federation.clients),
+            "partition_sha256": federation.clients.hash,
+            **self.model_dump(),
+        }
         rows = [(key.replace("_", " "), value[:16] + "…" if key.endswith("sha256") else str(value)) for key, value in facts.items()]
         return pd.DataFrame(rows, columns=["what", ""]).set_index("what").rename_axis(None)
 
 
 _ADAM = {"optimizer": "adam", "lr": 1e-4, "batch": 128, "local_epochs": 3, "rounds": 100, "recovery_rounds": 30, "device": "cuda"}
-_SGD = {"optimizer": "sgd", "lr": 1e-2, "momentum": 0.9, "weight_decay": 5e-4, "batch": 64, "local_epochs": 10, "rounds": 100, "recovery_rounds": 40, "device": "cuda"}
+_SGD = {
+    "optimizer": "sgd",
+    "lr": 1e-2,
+    "momentum": 0.9,
+    "weight_decay": 5e-4,
+    "batch": 64,
+    "local_epochs": 10,
+    "rounds": 100,
+    "recovery_rounds": 40,
+    "device": "cuda",
+}
 PAPER = {
     "cifar10": {**_ADAM, "model": "resnet18", "resize": 224, "normalise": False, "pruning_ratio": 0.4},
     "cifar100": {**_SGD, "model": "resnet34", "augment": True, "pruning_ratio": 0.85},
@@ -123,7 +153,10 @@ def check(namespace: dict) -> Parameters:
     if parameters.profile == "paper":
         chosen = {name for name in given if name in injected or given[name] != known[name].default}
         parameters = _validated({**_paper(parameters), **{name: given[name] for name in chosen}})
-    require(parameters.client < parameters.clients, f"client is {parameters.client}, but must be a whole number from 0 to {parameters.clients - 1}, since there are {parameters.clients} clients.")
+    require(
+        parameters.client < parameters.clients,
+        f"client is {parameters.client}, but must be a whole number from 0 to {parameters.clients - 1}, since there are {parameters.clients} clients.",
+    )
     return parameters
 
 
@@ -174,4 +207,10 @@ def _cells(namespace: dict) -> tuple[set[str], set[str]]:
 
 
 def _assigned(source: str) -> set[str]:
-    return {target.id for node in ast.parse(source).body if isinstance(node, ast.Assign) for target in node.targets if isinstance(target, ast.Name)}
+    return {
+        target.id
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }

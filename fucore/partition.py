@@ -62,7 +62,13 @@ class Partition:
 
     def save(self, path, data) -> None:
         """Write this partition as a small open JSON file that others can judge on, tied to ``data`` by its hash."""
-        record = {"format": "fucore partition 1", "data": data.name, "data_sha256": data.hash, "name": self.name, "parameters": self.parameters}
+        record = {
+            "format": "fucore partition 1",
+            "data": data.name,
+            "data_sha256": data.hash,
+            "name": self.name,
+            "parameters": self.parameters,
+        }
         pathlib.Path(path).write_text(json.dumps({**record, "indices": [indices.tolist() for indices in self.indices]}) + "\n")
 
     @staticmethod
@@ -99,7 +105,11 @@ class LeakAudit:
         return pd.DataFrame(columns).rename_axis("client")
 
     def __str__(self) -> str:
-        shared = "no example is held by two clients" if self.disjoint else f"up to {self.by_index.max():.1%} of a client's examples are held by another client too"
+        shared = (
+            "no example is held by two clients"
+            if self.disjoint
+            else f"up to {self.by_index.max():.1%} of a client's examples are held by another client too"
+        )
         copies = "" if self.by_pixels is None else f"; pixel-equal copies: up to {self.by_pixels.max():.1%} of a client"
         return f"Leak audit: {shared}{copies}."
 
@@ -161,7 +171,11 @@ def shards(labels, clients: int, shards_per_client: int = 2, seed: int = 0) -> P
     shuffled = rng.permutation(len(labels))
     pieces = np.array_split(shuffled[np.argsort(labels[shuffled], kind="stable")], clients * per_client)
     deal = rng.permutation(len(pieces)).reshape(clients, per_client)
-    return Partition(tuple(np.concatenate([pieces[i] for i in hand]) for hand in deal), "shards", {"clients": clients, "shards_per_client": per_client, "seed": seed})
+    return Partition(
+        tuple(np.concatenate([pieces[i] for i in hand]) for hand in deal),
+        "shards",
+        {"clients": clients, "shards_per_client": per_client, "seed": seed},
+    )
 
 
 def overlapping(labels, clients: int, examples_per_client: int | None = None, seed: int = 0) -> Partition:
@@ -184,7 +198,10 @@ def read_published(path, kind: str, data) -> dict:
     except (OSError, ValueError) as error:
         raise FucoreError(f"{path} cannot be read as a published split ({error}).") from None
     require(isinstance(record, dict) and record.get("format") == kind, f"{path} is not a file of the kind {kind!r}.")
-    require(record["data_sha256"] == data.hash, f"{path} was made for other data ({record['data']}) than {data.name}: load exactly the same examples.")
+    require(
+        record["data_sha256"] == data.hash,
+        f"{path} was made for other data ({record['data']}) than {data.name}: load exactly the same examples.",
+    )
     return record
 
 
@@ -193,7 +210,10 @@ def _enough(labels, clients: int, min_examples: int = 1) -> tuple[np.ndarray, in
     require(labels.ndim == 1 and len(labels) > 0, f"labels must be a non-empty list, not of shape {labels.shape}.")
     require_whole("min_examples", min_examples, 0)
     clients = require_whole("clients", clients, 1, len(labels))
-    require(clients * min_examples <= len(labels), f"{clients} clients of at least {min_examples} examples need {clients * min_examples}, but there are {len(labels)}.")
+    require(
+        clients * min_examples <= len(labels),
+        f"{clients} clients of at least {min_examples} examples need {clients * min_examples}, but there are {len(labels)}.",
+    )
     return labels, clients
 
 

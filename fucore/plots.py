@@ -17,10 +17,26 @@ def style() -> None:
     """Use the book's look for every figure of this session; in a notebook, show figures as SVG."""
     plt.rcParams.update(
         {
-            **dict.fromkeys(("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color", "axes.edgecolor", "legend.labelcolor"), INK),
+            **dict.fromkeys(
+                ("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color", "axes.edgecolor", "legend.labelcolor"),
+                INK,
+            ),
             **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor", "legend.facecolor"), "none"),
-            **{"axes.grid": True, "grid.color": GRID, "grid.linewidth": 0.6, "axes.axisbelow": True, "axes.spines.top": False, "axes.spines.right": False},
-            **{"legend.frameon": False, "font.size": 10, "axes.titlesize": 11, "figure.constrained_layout.use": True, "figure.figsize": (7.2, 3.6)},
+            **{
+                "axes.grid": True,
+                "grid.color": GRID,
+                "grid.linewidth": 0.6,
+                "axes.axisbelow": True,
+                "axes.spines.top": False,
+                "axes.spines.right": False,
+            },
+            **{
+                "legend.frameon": False,
+                "font.size": 10,
+                "axes.titlesize": 11,
+                "figure.constrained_layout.use": True,
+                "figure.figsize": (7.2, 3.6),
+            },
             **{"axes.prop_cycle": plt.cycler(color=COLOURS), "svg.fonttype": "none", "svg.hashsalt": "fucore", "savefig.dpi": 150},
         }
     )
@@ -44,11 +60,19 @@ def partition_figure(partition, labels, classes=None):
     for kind in range(kinds):
         bars.bar(range(clients), counts[:, kind], bottom=bottom, color=colours[kind], width=0.8, label=classes[kind])
         bottom += counts[:, kind]
-    bars.set(xlabel="client", ylabel="training examples", title="how much each client holds", xticks=range(clients) if clients <= 20 else [])
+    bars.set(
+        xlabel="client", ylabel="training examples", title="how much each client holds", xticks=range(clients) if clients <= 20 else []
+    )
     bars.grid(axis="x", visible=False)
     client, kind = np.nonzero(counts)
     dots.scatter(client, kind, s=300 * counts[client, kind] / counts.max(), c=colours[kind], linewidths=0)
-    dots.set(xlabel="client", ylabel="class", title="of which class (area: examples)", xticks=range(clients) if clients <= 20 else [], ylim=(-0.7, kinds - 0.3))
+    dots.set(
+        xlabel="client",
+        ylabel="class",
+        title="of which class (area: examples)",
+        xticks=range(clients) if clients <= 20 else [],
+        ylim=(-0.7, kinds - 0.3),
+    )
     if kinds <= 26:
         dots.set_yticks(range(kinds), classes)
     return figure
@@ -62,7 +86,15 @@ def group_figure(report, axes=None):
     place = np.arange(len(names))
     reference = groups[groups.candidate == "Retrained"].set_index("group").loc[names]
     for x, row in zip(place, reference.itertuples()):
-        axes.fill_between([x - 0.42, x + 0.42], 100 * row.accuracy_low, 100 * row.accuracy_high, color=RETRAINED, alpha=0.22, linewidth=0, label="Retrained" if x == 0 else None)
+        axes.fill_between(
+            [x - 0.42, x + 0.42],
+            100 * row.accuracy_low,
+            100 * row.accuracy_high,
+            color=RETRAINED,
+            alpha=0.22,
+            linewidth=0,
+            label="Retrained" if x == 0 else None,
+        )
         axes.plot([x - 0.42, x + 0.42], [100 * row.accuracy] * 2, color=RETRAINED, linewidth=1.5)
     candidates = [name for name in groups.candidate.unique() if name != "Retrained"]
     offsets = np.linspace(-0.32, 0.32, len(candidates)) if len(candidates) > 1 else [0.0]
@@ -110,11 +142,15 @@ def images_figure(split, titles, columns: int = 8):
     return figure
 
 
-def scatter_figure(points: np.ndarray, kinds: dict[str, np.ndarray], colours: dict[str, str], sizes: dict[str, float], title: str = "", axes=None):
+def scatter_figure(
+    points: np.ndarray, kinds: dict[str, np.ndarray], colours: dict[str, str], sizes: dict[str, float], title: str = "", axes=None
+):
     """Dots in the plane, one colour a kind; ``kinds``: name to bool [n], drawn in order."""
     figure, axes = (axes.figure, axes) if axes is not None else plt.subplots(figsize=(5, 4.4))
     for name, mask in kinds.items():
-        axes.scatter(*points[mask].T, s=sizes[name], color=colours[name], linewidths=0, alpha=0.85, label=f"{name} ({mask.sum()})", rasterized=True)
+        axes.scatter(
+            *points[mask].T, s=sizes[name], color=colours[name], linewidths=0, alpha=0.85, label=f"{name} ({mask.sum()})", rasterized=True
+        )
     axes.set(xticks=[], yticks=[], title=title)
     axes.grid(False)
     axes.spines[:].set_visible(False)

@@ -91,7 +91,14 @@ def provenance(data) -> dict:
     """Where a result comes from: versions, processor, data hash."""
     from . import __version__
 
-    return {"fucore": __version__, "torch": torch.__version__, "python": platform.python_version(), "machine": platform.machine(), "data": data.name, "data_sha256": data.hash}
+    return {
+        "fucore": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "data": data.name,
+        "data_sha256": data.hash,
+    }
 
 
 def _plain(value):

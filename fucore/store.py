@@ -69,15 +69,28 @@ class Store:
             updates = self.checkpoint_folder(run.key) / "updates"
             if updates.is_dir():
                 shutil.copytree(updates, scratch / "updates")
-            files = {str(path.relative_to(scratch)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(scratch.rglob("*.safetensors"))}
-            body = {"config": run.config, "history": run.history, "cost": dataclasses.asdict(run.cost), "provenance": run.provenance, "log": run.log, "files": files}
+            files = {
+                str(path.relative_to(scratch)): hashlib.sha256(path.read_bytes()).hexdigest()
+                for path in sorted(scratch.rglob("*.safetensors"))
+            }
+            body = {
+                "config": run.config,
+                "history": run.history,
+                "cost": dataclasses.asdict(run.cost),
+                "provenance": run.provenance,
+                "log": run.log,
+                "files": files,
+            }
             write_atomically(scratch / "run.json", json.dumps({"sha256": _digest(body), "body": body}, indent=1).encode())
             self._entry(run.key).parent.mkdir(parents=True, exist_ok=True)
             os.rename(scratch, self._entry(run.key))
         except OSError as error:
             shutil.rmtree(scratch, ignore_errors=True)
             if not self._entry(run.key).is_dir():  # otherwise another process was faster with the same run
-                warnings.warn(f"the run could not be kept in {self.root} ({error.strerror}): free some space or set FUCORE_STORE to another folder; results are not affected.", stacklevel=2)
+                warnings.warn(
+                    f"the run could not be kept in {self.root} ({error.strerror}): free some space or set FUCORE_STORE to another folder; results are not affected.",
+                    stacklevel=2,
+                )
         shutil.rmtree(self.checkpoint_folder(run.key), ignore_errors=True)
 
     def updates(self, key: str, round_number: int) -> torch.Tensor:
@@ -94,9 +107,14 @@ class Store:
         from safetensors.torch import save
 
         try:
-            write_atomically(self.checkpoint_folder(key) / "checkpoint.safetensors", save({"weights": weights.cpu()}, {"state": json.dumps(state), "sha256": _checksum(weights, state)}))
+            write_atomically(
+                self.checkpoint_folder(key) / "checkpoint.safetensors",
+                save({"weights": weights.cpu()}, {"state": json.dumps(state), "sha256": _checksum(weights, state)}),
+            )
         except OSError as error:
-            warnings.warn(f"no checkpoint could be written to {self.root} ({error.strerror}): an interrupted run would start anew.", stacklevel=2)
+            warnings.warn(
+                f"no checkpoint could be written to {self.root} ({error.strerror}): an interrupted run would start anew.", stacklevel=2
+            )
 
     def load_checkpoint(self, key: str) -> tuple[torch.Tensor, dict] | None:
         """(weights, state) of an unfinished run, or ``None``; a damaged checkpoint is ignored with a warning."""
@@ -134,7 +152,12 @@ class Store:
         """Delete what was not used for so many days (0: everything); returns the bytes freed."""
         require_number("days", days, 0.0, float("inf"))
         before, limit = self.size(), time.time() - days * 86400
-        for folder in [*(self.root / "runs").glob("*/*"), *(self.root / "checkpoints").glob("*"), *(self.root / "tmp").glob("*"), *(self.root / "damaged").glob("*")]:
+        for folder in [
+            *(self.root / "runs").glob("*/*"),
+            *(self.root / "checkpoints").glob("*"),
+            *(self.root / "tmp").glob("*"),
+            *(self.root / "damaged").glob("*"),
+        ]:
             if folder.stat().st_mtime <= limit:
                 shutil.rmtree(folder, ignore_errors=True)
         return before - self.size()

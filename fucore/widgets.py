@@ -93,14 +93,20 @@ class Explorer:
         expected = 1
         for values in self.knobs.values():
             expected *= len(values)
-        require(len(self.frames) == expected and self.start in self.frames, f"the explorer has {len(self.frames)} frames for {expected} settings; every setting needs one, the start included.")
+        require(
+            len(self.frames) == expected and self.start in self.frames,
+            f"the explorer has {len(self.frames)} frames for {expected} settings; every setting needs one, the start included.",
+        )
         labels = {tuple(row.label for row in frame.rows) for frame in self.frames.values()}
         require(len(labels) == 1, "every frame of an explorer must have the same rows.")
 
     def to_html(self) -> str:
         """The explorer as self-contained HTML: works without a kernel and without a network."""
         places = [values.index(value) for values, value in zip(self.knobs.values(), self.start)]
-        data = {"knobs": [{"name": name, "values": [f"{value:g}" for value in values]} for name, values in self.knobs.items()], "frames": {}}
+        data = {
+            "knobs": [{"name": name, "values": [f"{value:g}" for value in values]} for name, values in self.knobs.items()],
+            "frames": {},
+        }
         for key, frame in self.frames.items():
             index = ",".join(str(values.index(value)) for values, value in zip(self.knobs.values(), key))
             data["frames"][index] = {"note": frame.note, "rows": [_rounded(row) for row in frame.rows]}
@@ -122,7 +128,9 @@ class Explorer:
 
         picture, status = ipywidgets.HTML(), ipywidgets.HTML()
         boxes = [
-            ipywidgets.FloatSlider(value=value, min=min(values), max=max(values), step=0.05, description=name.split(" ")[-1], continuous_update=False)
+            ipywidgets.FloatSlider(
+                value=value, min=min(values), max=max(values), step=0.05, description=name.split(" ")[-1], continuous_update=False
+            )
             for (name, values), value in zip(self.knobs.items(), self.start)
         ]
         known = dict(self.frames)
@@ -182,7 +190,18 @@ def ratio_frame(report, candidate: str) -> Frame:
         value, reference = (100 * summary.loc[who, f"{name}_accuracy"] for who in (candidate, "Retrained"))
         half, reference_half = (2 * _finite(100 * summary.loc[who, f"{name}_accuracy_std"]) for who in (candidate, "Retrained"))
         text = f"{value:.1f} vs {reference:.1f} %"
-        rows.append(Row(f"{name} accuracy", value, max(0, value - half), min(100, value + half), reference, max(0, reference - reference_half), min(100, reference + reference_half), text))
+        rows.append(
+            Row(
+                f"{name} accuracy",
+                value,
+                max(0, value - half),
+                min(100, value + half),
+                reference,
+                max(0, reference - reference_half),
+                min(100, reference + reference_half),
+                text,
+            )
+        )
     return Frame(tuple(rows), report.verdict(candidate))
 
 

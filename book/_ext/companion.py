@@ -24,7 +24,10 @@ logger = logging.getLogger(__name__)
 # the API page imports fucore from the sources beside the book, whether or not the package is installed
 sys.path.insert(0, str(next(folder for folder in pathlib.Path(__file__).resolve().parents if (folder / "fucore" / "__init__.py").exists())))
 
-LOADS = re.compile(r"""<(?:script|img|iframe|source|video|audio|embed)\b[^>]*?\bsrc\s*=\s*["'](?:https?:)?//([^/"']+)|<link\b(?=[^>]*\brel\s*=\s*["'](?:stylesheet|preload|icon|shortcut icon|preconnect)["'])[^>]*?\bhref\s*=\s*["'](?:https?:)?//([^/"']+)""", re.I)
+LOADS = re.compile(
+    r"""<(?:script|img|iframe|source|video|audio|embed)\b[^>]*?\bsrc\s*=\s*["'](?:https?:)?//([^/"']+)|<link\b(?=[^>]*\brel\s*=\s*["'](?:stylesheet|preload|icon|shortcut icon|preconnect)["'])[^>]*?\bhref\s*=\s*["'](?:https?:)?//([^/"']+)""",
+    re.I,
+)
 STYLES = re.compile(r"""@import\s+(?:url\()?["']?(?:https?:)?//([^/"')]+)|url\(\s*["']?(?:https?:)?//([^/"')]+)""", re.I)
 
 
@@ -53,14 +56,21 @@ def add_rerun_box(app, doctree):
     if not parameters or title is None:
         return
     name = path.stem
-    example = [f"-p {key} {value}" for key, value in (("pruning_ratio", "0.6"), ("alpha", "0.1"), ("seed", "3")) if key in {key for key, *_ in parameters}]
+    example = [
+        f"-p {key} {value}"
+        for key, value in (("pruning_ratio", "0.6"), ("alpha", "0.1"), ("seed", "3"))
+        if key in {key for key, *_ in parameters}
+    ]
     command = " ".join([f"papermill notebooks/{name}.ipynb out.ipynb", *example])
     timings = path.parent / "timings.json"
     seconds = json.loads(timings.read_text()).get(name) if timings.exists() else None
     box = nodes.admonition(classes=["rerun", "dropdown", "note"])
     box += nodes.title("", "Run this page yourself")
     if seconds is not None:
-        box += nodes.paragraph("", f"The quick profile took {seconds} s on two CPU cores with nothing stored; a second time the trained models are taken from the store.")
+        box += nodes.paragraph(
+            "",
+            f"The quick profile took {seconds} s on two CPU cores with nothing stored; a second time the trained models are taken from the store.",
+        )
     box += nodes.paragraph("", "With other parameters, in the environment that make book sets up (.venv/bin):")
     box += nodes.literal_block(command, command, language="bash")
     box += _table(("parameter", "default", "meaning"), parameters)

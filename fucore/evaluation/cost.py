@@ -40,10 +40,13 @@ def speed_up(run: Run, retrained: Run, unit: str = "examples", tolerance: float 
     return time_to_accuracy(retrained, target, unit) / time_to_accuracy(run, target, unit)
 
 
-def relearn_epochs(federation: Federation, weights, original: Run, request: Request, *, cap: int = 30, rate: float = 0.1, seed: int = 0) -> float:
+def relearn_epochs(
+    federation: Federation, weights, original: Run, request: Request, *, cap: int = 30, rate: float = 0.1, seed: int = 0
+) -> float:
     """Epochs of training on the forgotten examples until their mean loss is back at the original model's; NaN after ``cap``.
 
-    0 if it already is.  The learning rate is ``rate`` times that of training, so that epochs resolve differences.  A model that has truly forgotten needs as long as a retrained one; compare with that.
+    0 if it already is.  The learning rate is ``rate`` times that of training, so that epochs resolve
+    differences.  A model that has truly forgotten needs as long as a retrained one; compare with that.
     """
     require_whole("cap", cap, 1)
     indices = federation.forgotten(request)
@@ -52,6 +55,8 @@ def relearn_epochs(federation: Federation, weights, original: Run, request: Requ
     if federation.evaluate(weights, forgotten)[1] <= goal:
         return 0.0
     local = dataclasses.replace(federation.local, epochs=1, lr=rate * federation.local.lr)
-    alone = dataclasses.replace(federation, data=dataclasses.replace(federation.data, test=forgotten), clients=Partition((indices,)), local=local)
+    alone = dataclasses.replace(
+        federation, data=dataclasses.replace(federation.data, test=forgotten), clients=Partition((indices,)), local=local
+    )
     history = alone.train(cap, seed, start=weights).history
     return float(next((row["round"] for row in history if row["test_loss"] <= goal), "nan"))

@@ -30,7 +30,7 @@ CONFIDENCE = 0.95
 
 def memorization_scores(original: np.ndarray, retrained: np.ndarray) -> np.ndarray:
     """s = P_o - mean_k P_k, float64 [m]; ``original`` [m] and ``retrained`` [K, m] are probabilities of the true label."""
-    return np.asarray(original, dtype=np.float64) - np.asarray(retrained, dtype=np.float64).mean(axis=0)
+    return (np.asarray(original, dtype=np.float64) - np.asarray(retrained, dtype=np.float64)).mean(axis=0)
 
 
 def group_names(count: int) -> list[str]:
@@ -97,7 +97,9 @@ def group_accuracy(hits: np.ndarray, groups: np.ndarray, count: int, weights: np
         return (weights * hits) @ member / (weights @ member)
 
 
-def grouped_memorization(judges: Judges, candidates: dict[str, np.ndarray], *, protocol: str = "cross-fitted", bootstrap: int = 1000, seed: int = 0) -> pd.DataFrame:
+def grouped_memorization(
+    judges: Judges, candidates: dict[str, np.ndarray], *, protocol: str = "cross-fitted", bootstrap: int = 1000, seed: int = 0
+) -> pd.DataFrame:
     """Judge candidates group by group against retraining.
 
     ``candidates``: name to hits, bool [M, m] for M runs of that method.  Returns one row a candidate and group:
@@ -127,14 +129,20 @@ def grouped_memorization(judges: Judges, candidates: dict[str, np.ndarray], *, p
         names = group_names(count)
     sizes = np.bincount(folds[0][0][folds[0][0] >= 0], minlength=len(names))
     reference = np.mean([group_accuracy(judges.retrained_hits[k], groups, len(names)).mean(axis=0) for groups, k in folds], axis=0)
-    noise, spread = _retrained_against_retrained(judges, len(names)) if protocol == "cross-fitted" and models >= 3 else (np.full(len(names), np.nan),) * 2
+    noise, spread = (
+        _retrained_against_retrained(judges, len(names))
+        if protocol == "cross-fitted" and models >= 3
+        else (np.full(len(names), np.nan),) * 2
+    )
     rows = []
     for name, hits in candidates.items():
         hits = np.atleast_2d(hits)
         require(hits.shape[1] == count, f"{name} was evaluated on {hits.shape[1]} examples, but there are {count} to forget.")
         accuracy = np.mean([group_accuracy(hits, groups, len(names)).mean(axis=0) for groups, _ in folds], axis=0)
         low, high = _bootstrap(judges, hits, folds, len(names), bootstrap, seed)
-        bound = np.maximum(stats.t.ppf(0.5 + CONFIDENCE / 2, max(models - 1, 1)) * spread * np.sqrt(1 / len(hits) + 1 / models), 1 / np.maximum(sizes, 1))
+        bound = np.maximum(
+            stats.t.ppf(0.5 + CONFIDENCE / 2, max(models - 1, 1)) * spread * np.sqrt(1 / len(hits) + 1 / models), 1 / np.maximum(sizes, 1)
+        )
         gap = np.abs(accuracy - reference)
         for g, group in enumerate(names):
             row = {"candidate": name, "runs": len(hits), "group": group, "examples": int(sizes[g])}
@@ -166,8 +174,12 @@ def _bootstrap(judges, hits, folds, count, draws, seed):
     """Lower and upper 95 % bounds of accuracy, reference and their difference, resampling examples, runs and folds."""
     rng = np.random.default_rng([seed, 9001])
     weights = rng.multinomial(hits.shape[1], np.full(hits.shape[1], 1 / hits.shape[1]), size=draws).astype(np.float64)
-    candidate = np.stack([np.stack([group_accuracy(run, groups, count, weights) for run in hits]) for groups, _ in folds])  # [folds, M, B, G]
-    reference = np.stack([np.mean([group_accuracy(run, groups, count, weights) for run in judges.retrained_hits[k]], axis=0) for groups, k in folds])  # [folds, B, G]
+    candidate = np.stack(
+        [np.stack([group_accuracy(run, groups, count, weights) for run in hits]) for groups, _ in folds]
+    )  # [folds, M, B, G]
+    reference = np.stack(
+        [np.mean([group_accuracy(run, groups, count, weights) for run in judges.retrained_hits[k]], axis=0) for groups, k in folds]
+    )  # [folds, B, G]
     fold = rng.integers(0, len(folds), (len(folds), draws))
     run = rng.integers(0, len(hits), (len(hits), draws))
     each = np.arange(draws)

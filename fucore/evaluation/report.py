@@ -71,7 +71,10 @@ class Report:
         self.groups.to_csv(stem.with_name(stem.name + ".groups.csv"), index=False)
         self.summary.to_csv(stem.with_name(stem.name + ".summary.csv"), index=False)
         record = {"protocol": self.protocol, "retrained_models": self.retrained_models, "leak_audit": self.leak}
-        record |= {"groups": json.loads(self.groups.to_json(orient="records")), "summary": json.loads(self.summary.to_json(orient="records"))}
+        record |= {
+            "groups": json.loads(self.groups.to_json(orient="records")),
+            "summary": json.loads(self.summary.to_json(orient="records")),
+        }
         record |= {"indices": self.indices.tolist(), "scores": self.scores.tolist()}
         stem.with_name(stem.name + ".json").write_text(json.dumps(record, indent=1) + "\n")
 
@@ -109,23 +112,34 @@ def compare(
     require(len(retrained) > 0, "compare needs retrained runs: federation.without(request).train_many(...).")
     without = federation.without(request)
     for run in retrained:
-        require(run.config.get("clients") == without.clients.hash, "a run given as retrained was not trained in federation.without(request), so it cannot be the reference.")
-    groups_of = {"Original": [original], "Retrained": retrained} | {name: [runs] if isinstance(runs, Run) else list(runs) for name, runs in candidates.items()}
+        require(
+            run.config.get("clients") == without.clients.hash,
+            "a run given as retrained was not trained in federation.without(request), so it cannot be the reference.",
+        )
+    groups_of = {"Original": [original], "Retrained": retrained} | {
+        name: [runs] if isinstance(runs, Run) else list(runs) for name, runs in candidates.items()
+    }
     clash = {"Original", "Retrained"} & set(candidates)
     require(not clash, f"{', '.join(clash)} is a reserved name: call your candidate something else.")
     indices = federation.forgotten(request)
     forgotten = federation.data.train.take(indices)
-    judges, hits = judge_examples(federation, original, retrained, forgotten, {name: runs for name, runs in groups_of.items() if name != "Retrained"})
+    judges, hits = judge_examples(
+        federation, original, retrained, forgotten, {name: runs for name, runs in groups_of.items() if name != "Retrained"}
+    )
     groups = grouped_memorization(judges, hits, protocol=protocol, bootstrap=bootstrap, seed=seed)
     groups = pd.concat([_retrained_rows(groups), groups], ignore_index=True)
     groups["order"] = groups.candidate.map({name: place for place, name in enumerate(groups_of)})
     groups = groups.sort_values("order", kind="stable").drop(columns="order").reset_index(drop=True)
     before = fairness.client_losses(without, original.weights)
-    summary = pd.DataFrame([_summary(name, runs, federation, without, before, retrained, forgotten, fairness_kind) for name, runs in groups_of.items()])
+    summary = pd.DataFrame(
+        [_summary(name, runs, federation, without, before, retrained, forgotten, fairness_kind) for name, runs in groups_of.items()]
+    )
     return Report(groups, summary, indices, judges.scores, str(federation.clients.leak_audit()), protocol, len(retrained))
 
 
-def judge_examples(federation: Federation, original: Run, retrained: Sequence[Run], split: Split, candidates: dict[str, Sequence[Run]]) -> tuple[Judges, dict[str, np.ndarray]]:
+def judge_examples(
+    federation: Federation, original: Run, retrained: Sequence[Run], split: Split, candidates: dict[str, Sequence[Run]]
+) -> tuple[Judges, dict[str, np.ndarray]]:
     """(judges, name to hits [runs, m]) of all models on ``split``."""
 
     def look(run):
@@ -143,7 +157,11 @@ def _summary(name, runs, federation, without, before, retrained, forgotten, kind
     forget = np.array([federation.evaluate(run.weights, forgotten)[0] for run in runs])
     fair = [fairness.local_fairness(before, fairness.client_losses(without, run.weights), kind) for run in runs]
     row = {"candidate": name, "runs": len(runs), "test_accuracy": test.mean(), "test_accuracy_std": _std(test)}
-    row |= {"forget_accuracy": forget.mean(), "forget_accuracy_std": _std(forget), "local_fairness": float("nan") if name == "Original" else float(np.mean(fair))}
+    row |= {
+        "forget_accuracy": forget.mean(),
+        "forget_accuracy_std": _std(forget),
+        "local_fairness": float("nan") if name == "Original" else float(np.mean(fair)),
+    }
     for unit in ("examples", "uploaded", "downloaded", "stored", "seconds"):
         row[unit] = float(np.mean([getattr(run.cost, unit) for run in runs]))
     if name in ("Original", "Retrained"):

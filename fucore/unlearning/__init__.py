@@ -77,7 +77,10 @@ class Task:
     @property
     def forgotten(self) -> Federation:
         """A federation of only the clients that were asked, holding only what they must forget."""
-        require("forgotten data" in self.method.needs, f"{self.method.name} reads the forgotten data but does not declare it: add needs=('forgotten data',) to its @method.")
+        require(
+            "forgotten data" in self.method.needs,
+            f"{self.method.name} reads the forgotten data but does not declare it: add needs=('forgotten data',) to its @method.",
+        )
         data = self._federation.data.train.labels
         asked = self.request.forgotten(data, self._federation.clients)
         return dataclasses.replace(self._federation, clients=type(self._federation.clients)(asked, f"to forget: {self.request}"))
@@ -88,7 +91,14 @@ class Task:
             return weights
         run = self.remaining.train(rounds, self.seed, start=weights, first_round=self.round, **options)
         for row in run.history:
-            self.history.append({**row, "round": self.round + row["round"], "seconds": self.cost.seconds + row["seconds"], "examples": self.cost.examples + row["examples"]})
+            self.history.append(
+                {
+                    **row,
+                    "round": self.round + row["round"],
+                    "seconds": self.cost.seconds + row["seconds"],
+                    "examples": self.cost.examples + row["examples"],
+                }
+            )
         self.round += run.rounds
         self.cost += run.cost
         return run.weights
@@ -105,7 +115,16 @@ class Task:
     def note(self, weights: torch.Tensor, stage: str) -> None:
         """Record the test accuracy of ``weights`` in the history between rounds (not counted as cost)."""
         accuracy, loss = self.remaining.evaluate(weights)
-        self.history.append({"round": self.round, "test_accuracy": accuracy, "test_loss": loss, "seconds": self.cost.seconds, "examples": self.cost.examples, "stage": stage})
+        self.history.append(
+            {
+                "round": self.round,
+                "test_accuracy": accuracy,
+                "test_loss": loss,
+                "seconds": self.cost.seconds,
+                "examples": self.cost.examples,
+                "stage": stage,
+            }
+        )
 
 
 def unlearn(name: str, original: Run, request: Request, *, seed: int = 0, **parameters) -> Run:
@@ -119,19 +138,32 @@ def unlearn(name: str, original: Run, request: Request, *, seed: int = 0, **para
     chosen = METHODS[require_choice("method", name, METHODS)]
     unknown = sorted(set(parameters) - set(chosen.defaults))
     require(not unknown, f"{name} has no parameter {unknown[0] if unknown else ''!r}, only: {', '.join(chosen.defaults) or 'none'}.")
-    require(original.federation is not None, "this run does not know its federation: train it again (from the store) with Federation.train.")
+    require(
+        original.federation is not None, "this run does not know its federation: train it again (from the store) with Federation.train."
+    )
     require_whole("seed", seed, 0)
     federation = original.federation
     settings = {**chosen.defaults, **parameters}
     code = source_of(chosen.function)
-    config = {"method": name, **settings, "seed": seed, "request": dataclasses.asdict(request), "original": original.key, "code": code and hash_of([code, _shared_code()]), "torch": torch.__version__}
+    config = {
+        "method": name,
+        **settings,
+        "seed": seed,
+        "request": dataclasses.asdict(request),
+        "original": original.key,
+        "code": code and hash_of([code, _shared_code()]),
+        "torch": torch.__version__,
+    }
     key = None if federation.store is None or original.key is None or code is None else hash_of(config)
     found = key and federation.store.get(key)
     if found:
         return dataclasses.replace(found, federation=federation)
     task = Task(original, request, chosen, seed)
     weights = chosen.function(task, **settings)
-    require(isinstance(weights, torch.Tensor) and weights.shape == original.weights.shape, f"{name} must return weights of shape {tuple(original.weights.shape)}.")
+    require(
+        isinstance(weights, torch.Tensor) and weights.shape == original.weights.shape,
+        f"{name} must return weights of shape {tuple(original.weights.shape)}.",
+    )
     if not torch.isfinite(weights).all():
         raise FucoreError(f"{name} diverged: its weights are no longer finite; try gentler parameters than {settings}.")
     run = Run(weights.cpu(), task.history, config, task.cost, provenance(federation.data), key, federation, task.log)

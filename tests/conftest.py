@@ -1,0 +1,45 @@
+"""Shared fixtures: a store of this session's own, real data, and a federation that trains in a blink."""
+
+import dataclasses
+import os
+import tempfile
+
+# before fucore or a notebook's kernel starts: nothing is read from, or left in, the user's store
+os.environ["FUCORE_STORE"] = tempfile.mkdtemp(prefix="fucore-test-store-")
+os.environ["FUCORE_PROGRESS"] = "0"
+os.environ["FUCORE_RECORDING"] = "1"
+
+import pytest  # noqa: E402
+
+import fucore as fu  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def digits():
+    return fu.load("digits")
+
+
+@pytest.fixture(scope="session")
+def mnist5k():
+    return fu.load("mnist5k")
+
+
+@pytest.fixture
+def fed(digits):
+    """Four uneven clients, a small network, nothing stored."""
+    clients = fu.partition.dirichlet(digits.train.labels, 4, 1.0, seed=1)
+    return fu.Federation(digits, clients, "cnn", fu.LocalTraining(epochs=1, batch=64), store=None, workers=1)
+
+
+@pytest.fixture(scope="session")
+def judged(digits):
+    """(original, retrained, request) on the digits, trained once."""
+    clients = fu.partition.dirichlet(digits.train.labels, 4, 1.0, seed=1)
+    fed = fu.Federation(digits, clients, "cnn", fu.LocalTraining(epochs=2, batch=32))
+    request = fu.forget.client(0)
+    return fed.train(6, seed=0), fed.without(request).train_many(6, seeds=range(1, 5)), request
+
+
+@pytest.fixture
+def stored(fed, tmp_path):
+    return dataclasses.replace(fed, store=fu.Store(tmp_path / "store"))

@@ -1,0 +1,191 @@
+"""The rendered book: complete, linked, from no other host, and alive in a real browser without a network."""
+
+import html.parser
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.parse
+
+import pytest
+import yaml
+
+from notebooks import ROOT, TEXTS
+
+PAGES = [chapter["file"] for part in yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"] for chapter in part["chapters"]]
+CHROMIUM = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def book():
+    """Rendered from the recordings, with warnings as errors."""
+    result = subprocess.run([sys.executable, ROOT / "book" / "build.py", "render"], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return ROOT / "_build" / "html"
+
+
+class Links(html.parser.HTMLParser):
+    def __init__(self, page):
+        super().__init__()
+        self.links, self.loads, self.ids = [], [], set()
+        self.feed(page.read_text())
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.ids.add(attributes.get("id"))
+        if tag == "a" and attributes.get("href"):
+            self.links.append(attributes["href"])
+        if tag in ("script", "img", "iframe", "source") and attributes.get("src"):
+            self.loads.append(attributes["src"])
+        if tag == "link" and attributes.get("rel") not in ("canonical", "search", "index", "next", "prev"):
+            self.loads.append(attributes.get("href", ""))
+
+
+@pytest.fixture(scope="session")
+def pages(book):
+    return {path: Links(path) for path in book.rglob("*.html") if "_static" not in path.parts}
+
+
+def test_every_chapter_is_rendered_with_its_outputs(book):
+    for page in PAGES:
+        text = (book / f"{page}.html").read_text()
+        assert "<h1>" in text
+        if page.startswith("notebooks/"):
+            assert text.count("cell_output") > 5, "rendered without outputs: was it executed?"
+    assert {f"notebooks/{text.stem}" for text in TEXTS} == {page for page in PAGES if page.startswith("notebooks/")}
+
+
+def test_every_link_leads_somewhere(pages):
+    for path, found in pages.items():
+        for link in found.links:
+            target = urllib.parse.urlsplit(link)
+            if target.scheme or target.netloc:
+                continue
+            file = (path.parent / urllib.parse.unquote(target.path)).resolve() if target.path else path
+            assert file.exists(), f"{path.name} links to {link}"
+            if target.fragment and file in pages:
+                assert urllib.parse.unquote(target.fragment) in pages[file].ids, f"{path.name} links to {link}"
+
+
+def test_everything_loaded_lies_in_the_book(book, pages):
+    for path, found in pages.items():
+        for load in found.loads:
+            target = urllib.parse.urlsplit(load)
+            assert target.scheme in ("", "data") and not target.netloc, f"{path.name} loads {load}"
+            assert target.scheme == "data" or (path.parent / target.path).resolve().exists(), f"{path.name} lacks {load}"
+
+
+def test_a_foreign_host_fails_the_build(book, monkeypatch):
+    sys.path.insert(0, str(ROOT / "book" / "_ext"))
+    import companion
+
+    seen = []
+    monkeypatch.setattr(companion.logger, "warning", lambda *words: seen.append(words))
+    page, sheet = book / "intruder.html", book / "intruder.css"
+    page.write_text('<script src="https://cdn.example.org/x.js"></script><a href="https://fine.example.org">a link may</a>')
+    sheet.write_text("@import url(//fonts.example.org/a.css);")
+    try:
+        companion.forbid_foreign_hosts(type("App", (), {"builder": type("B", (), {"format": "html"}), "outdir": book}), None)
+    finally:
+        page.unlink()
+        sheet.unlink()
+    assert [words[-1] for words in seen] == ["cdn.example.org", "fonts.example.org"]
+
+
+def test_notebook_pages_say_how_to_rerun_them(book):
+    for text in TEXTS:
+        page = (book / "notebooks" / f"{text.stem}.html").read_text()
+        assert f"papermill notebooks/{text.stem}.ipynb out.ipynb -p pruning_ratio 0.6" in re.sub(r"<[^>]+>", "", page)
+        assert 'class="parameters' in page or "parameters table" in page
+
+
+def test_figures_do_not_differ_between_builds(book):
+    images = {path.name: path.read_bytes() for path in (book / "_images").glob("*.svg")}
+    assert images and not any(b"dc:date" in content for content in images.values())
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    from selenium import webdriver
+
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        assert not os.environ.get("CI"), "CI must have chromium and chromedriver"
+        pytest.skip("chromium and chromedriver are not installed: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (
+        *CHROMIUM,
+        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost",
+    ):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    with webdriver.Chrome(options=options, service=webdriver.ChromeService(driver)) as window:
+        yield window
+
+
+def visit(browser, book, page, width=1300, dark=False):
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    )
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]}
+    )
+    browser.get((book / page).as_uri())
+
+
+@pytest.mark.parametrize("page", ["book/introduction", *PAGES])
+def test_pages_open_offline_without_errors_and_fit_a_phone(browser, book, page):
+    for width in (1300, 390):
+        visit(browser, book, f"{page}.html", width)
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    errors = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    assert not errors, errors
+
+
+def test_mathematics_is_typeset_from_local_files(browser, book):
+    visit(browser, book, "notebooks/04_memorization_and_gme.html")
+    deadline = time.time() + 20
+    while time.time() < deadline and not browser.execute_script("return document.querySelectorAll('mjx-container').length"):
+        time.sleep(0.2)
+    assert browser.execute_script("return document.querySelectorAll('mjx-container').length") > 3
+
+
+def test_dark_mode_gives_figures_no_white_card(browser, book):
+    visit(browser, book, "notebooks/01_erase_one_client.html", dark=True)
+    assert browser.execute_script("return document.documentElement.dataset.theme") == "dark"
+    background = browser.execute_script("return getComputedStyle(document.querySelector('.cell_output img')).backgroundColor")
+    assert background == "rgba(0, 0, 0, 0)"
+
+
+def test_the_slider_moves_the_picture_without_kernel_or_network(browser, book):
+    visit(browser, book, "notebooks/01_erase_one_client.html")
+    state = "var b=document.querySelector('.fu-explorer');return [b.querySelector('output').textContent,[...b.querySelectorAll('.fu-value')].map(e=>e.textContent).join('|'),[...b.querySelectorAll('.fu-dot')].map(e=>e.style.left).join('|'),b.querySelector('.fu-note').textContent]"
+    before = browser.execute_script(state)
+    browser.execute_script("var s=document.querySelector('.fu-explorer input');s.value=0;s.dispatchEvent(new Event('input'))")
+    after = browser.execute_script(state)
+    assert before[0] == "0.8" and after[0] == "0"
+    assert all(old != new for old, new in zip(before, after))
+    import json
+
+    data = json.loads(browser.execute_script("return document.querySelector('.fu-explorer script').textContent"))
+    assert after[1] == "|".join(row["text"] for row in data["frames"]["0"]["rows"])
+    assert [float(left[:-1]) for left in after[2].split("|")] == [row["value"] for row in data["frames"]["0"]["rows"]]
+
+
+def test_picture_of_the_book_is_in_the_readme():
+    for image in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", (ROOT / "README.md").read_text()):
+        assert (ROOT / image).exists() and pathlib.Path(image).suffix == ".png"

@@ -1,0 +1,134 @@
+import dataclasses
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import fucore as fu
+from fucore.evaluation.cost import relearn_epochs, smoothed, speed_up, time_to_accuracy
+from fucore.evaluation.fairness import client_losses, local_fairness
+
+
+@pytest.fixture(scope="module")
+def report(judged):
+    original, retrained, request = judged
+    return fu.compare(
+        {
+            "pruned": [fu.unlearn("fedmemprune", original, request, ratio=0.7, seed=s) for s in range(2)],
+            "tuned": fu.unlearn("fine-tune", original, request),
+        },
+        original,
+        retrained,
+        request,
+    )
+
+
+def test_local_fairness():
+    """Spec 13.1: equal shifts give 0, var(a x) = a^2 var(x), mad <= std; a single client gives 0."""
+    before, change = np.array([1.0, 2, 3, 4]), np.array([0.1, -0.2, 0.4, 0.0])
+    assert all(local_fairness(before, before + 5, kind) == pytest.approx(0, abs=1e-12) for kind in ("mad", "var", "std"))
+    assert local_fairness(before, before + 3 * change, "var") == pytest.approx(9 * local_fairness(before, before + change, "var"))
+    assert local_fairness(before, before + change, "mad") <= local_fairness(before, before + change, "std")
+    assert local_fairness(before[:1], before[:1] + 7) == 0
+    assert local_fairness([0, 0], [0, 2]) == 1
+    with pytest.raises(fu.FucoreError, match="kind is 'iqr'"):
+        local_fairness(before, before, "iqr")
+
+
+def test_client_losses_skip_empty_clients(judged):
+    original, _, request = judged
+    losses = client_losses(original.federation.without(request), original.weights)
+    assert losses.shape == (3,) and (losses > 0).all()
+
+
+def history(*accuracies):
+    return [{"round": i + 1, "test_accuracy": a, "examples": 100 * (i + 1), "seconds": float(i + 1)} for i, a in enumerate(accuracies)]
+
+
+def test_time_to_accuracy_and_speed_up(judged):
+    run = judged[0]
+    slow = dataclasses.replace(run, history=history(0.1, 0.3, 0.5, 0.7, 0.9, 0.9, 0.9))
+    quick = dataclasses.replace(run, history=history(0.9, 0.9))
+    never = dataclasses.replace(run, history=history(0.2, 0.3))
+    assert smoothed([0.3, 0.6, 0.9, 0.9]) == pytest.approx([0.3, 0.45, 0.6, 0.8])
+    assert speed_up(slow, slow) == 1 and speed_up(quick, slow) == 7 and np.isnan(speed_up(never, slow))
+    assert time_to_accuracy(slow, 0.5) == 400 and time_to_accuracy(slow, 0.5, "round") == 4
+    staged = dataclasses.replace(run, history=[{**history(0.95)[0], "stage": "reset"}, *history(0.1, 0.9, 0.9, 0.9)])
+    assert time_to_accuracy(staged, 0.9) == 400, "the moment after a reset is not a trained model"
+
+
+def test_relearning(judged):
+    original, retrained, request = judged
+    fed = original.federation
+    assert relearn_epochs(fed, original.weights, original, request) == 0
+    assert relearn_epochs(fed, retrained[0].weights, original, request) > 0
+    assert np.isnan(relearn_epochs(fed, fed.initial_weights(9), original, request, cap=1))
+
+
+def test_report_rows_are_complete_and_consistent(report, judged):
+    original, retrained, request = judged
+    assert list(report.groups.candidate.unique()) == ["Original", "Retrained", "pruned", "tuned"]
+    for name, rows in report.groups.groupby("candidate"):
+        forget = report.summary.set_index("candidate").loc[name, "forget_accuracy"]
+        assert (rows.examples * rows.accuracy).sum() / rows.examples.sum() == pytest.approx(forget, abs=1e-9)
+    summary = report.summary.set_index("candidate")
+    assert summary.loc["Retrained", "speed_up"] == 1 and np.isnan(summary.loc["Original", "local_fairness"])
+    assert summary.loc["pruned", "runs"] == 2 and summary.loc["tuned", "examples"] < summary.loc["Retrained", "examples"]
+    assert report.scores.shape == report.indices.shape == (len(original.federation.forgotten(request)),)
+    assert "no example is held by two clients" in repr(report) and "4 retrained models" in report._repr_html_()
+
+
+def test_report_saves_tidy_files(report, tmp_path):
+    report.save(tmp_path / "result.v1")
+    groups = pd.read_csv(tmp_path / "result.v1.groups.csv")
+    assert len(groups) == len(report.groups) and groups.gap.tolist() == pytest.approx(report.groups.gap.tolist())
+    record = json.loads((tmp_path / "result.v1.json").read_text())
+    assert (
+        record["retrained_models"] == 4
+        and len(record["scores"]) == len(record["indices"])
+        and len(pd.read_csv(tmp_path / "result.v1.summary.csv")) == 4
+    )
+
+
+def test_verdicts(report):
+    assert report.verdict("Original").startswith("Original ")
+    with pytest.raises(fu.FucoreError, match="candidate is 'nobody'"):
+        report.verdict("nobody")
+
+
+def test_the_retrained_model_itself_passes_as_retrained(judged):
+    original, retrained, request = judged
+    fresh = original.federation.without(request).train(6, seed=77)
+    groups = fu.compare({"fresh": fresh}, original, retrained, request).groups
+    assert groups[groups.candidate == "fresh"].as_retrained.sum() >= 4
+
+
+def test_figures_are_drawn(report, judged):
+    from fucore import plots
+
+    figure = report.plot()
+    assert len(figure.axes[0].get_xticks()) == 5
+    assert plots.curves_figure({"a": judged[0], "b": judged[1]}).axes[0].lines
+    fed = judged[0].federation
+    assert len(plots.partition_figure(fed.clients, fed.data.train.labels).axes) == 2
+
+
+@pytest.mark.parametrize(
+    "act, sentence",
+    [
+        (lambda o, k, r: fu.compare({}, o, [], r), "needs retrained runs"),
+        (lambda o, k, r: fu.compare({}, o, [o, o], r), "was not trained in federation.without"),
+        (lambda o, k, r: fu.compare({"Original": o}, o, k, r), "reserved name"),
+        (lambda o, k, r: fu.compare({}, o, k[:1], r), "at least 2 retrained models"),
+        (lambda o, k, r: fu.compare({}, o, k, r, protocol="mine"), "protocol is 'mine'"),
+    ],
+)
+def test_errors_say_what_is_wrong(judged, act, sentence):
+    with pytest.raises(fu.FucoreError, match=sentence):
+        act(*judged)
+
+
+def test_many_runs_of_the_original_are_equal(judged):
+    assert torch.equal(judged[0].weights, judged[0].federation.train(6, seed=0).weights)

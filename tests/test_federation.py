@@ -1,0 +1,214 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import fucore as fu
+from fucore.engine import augmented
+from fucore.models import build
+from fucore.partition import Partition
+
+
+def alone(fed, client):
+    return dataclasses.replace(fed, clients=Partition((fed.clients.indices[client],)))
+
+
+def test_one_client_federation_is_local_training(fed):
+    """Spec 1.8 (i): n = 1 gives theta(t+1) = theta_1 exactly."""
+    single = alone(fed, 0)
+    start = single.initial_weights(3)
+    (local,) = single.engine.each(
+        [lambda worker: worker.train(start, single.clients.indices[0], single.local, single.local.lr, (5, 0, 0), fu.Hooks())]
+    )
+    assert torch.equal(single.train(1, seed=5, start=start).weights, local)
+
+
+def test_zero_learning_rate_is_identity(fed):
+    """Spec 1.8 (ii)."""
+    for aggregation in ("uniform", "size"):
+        still = dataclasses.replace(fed, local=dataclasses.replace(fed.local, lr=0.0), aggregation=aggregation)
+        assert torch.equal(still.train(2, start=(start := fed.initial_weights(0))).weights, start)
+
+
+@pytest.mark.parametrize("aggregation", ["uniform", "size"])
+def test_averaging_models_is_averaging_updates(stored, aggregation):
+    """Spec 1.8 (iii), with the recorded client updates."""
+    fed = dataclasses.replace(stored, aggregation=aggregation)
+    start = fed.initial_weights(0)
+    run = fed.train(1, start=start, record_updates=True)
+    weights = fed.clients.sizes if aggregation == "size" else np.ones(4)
+    share = torch.tensor(weights / weights.sum(), dtype=torch.float32)
+    assert torch.allclose(start + share @ fed.updates(run, 1), run.weights, atol=1e-6)
+
+
+def test_order_of_aggregation_does_not_matter(fed):
+    """Spec 1.8 (iv): the mean over clients is the same in any order (every client keeps its own random stream)."""
+    start = fed.initial_weights(0)
+    locals_ = [
+        fed.engine.worker.train(start, indices, fed.local, fed.local.lr, (0, 0, client), fu.Hooks())
+        for client, indices in enumerate(fed.clients.indices)
+    ]
+    for order in ([0, 1, 2, 3], [3, 1, 0, 2]):
+        mean = torch.stack([locals_[i] for i in order]).mean(dim=0)
+        assert torch.allclose(mean, fed.train(1, start=start).weights, atol=1e-6)
+
+
+def poisoned(fed, request):
+    """The same federation with every forgotten label impossible: reading one of them raises inside cross-entropy."""
+    gone = fed.forgotten(request)
+    labels, images = fed.data.train.labels.clone(), fed.data.train.images.clone()
+    labels[gone], images[gone] = 10**6, 255 - images[gone]
+    return dataclasses.replace(
+        fed, data=dataclasses.replace(fed.data, train=fu.Split(images, labels)), clients=fed.without(request).clients
+    )
+
+
+def test_retraining_and_fine_tuning_never_read_the_forgotten(fed):
+    """Spec 1.8 (v): same bits when the forgotten examples are replaced by ones that cannot be read."""
+    request = fu.forget.client(2)
+    blind = poisoned(fed, request)
+    assert torch.equal(blind.train(2, seed=1).weights, fed.without(request).train(2, seed=1).weights)
+    start = fed.train(1).weights
+    assert torch.equal(blind.train(1, start=start).weights, fed.without(request).train(1, start=start).weights)
+    with pytest.raises(IndexError):
+        dataclasses.replace(blind, clients=fed.clients).train(1)
+
+
+def test_same_bits_for_any_number_of_workers_and_again(fed):
+    runs = [dataclasses.replace(fed, workers=workers).train(2, seed=3).weights for workers in (1, 2, 3, 1)]
+    assert all(torch.equal(runs[0], other) for other in runs[1:])
+    assert not torch.equal(runs[0], fed.train(2, seed=4).weights)
+
+
+def test_a_run_continued_is_the_run_in_one_go(fed):
+    whole = fed.train(3, seed=2)
+    half = fed.train(1, seed=2)
+    assert torch.equal(fed.train(2, seed=2, start=half.weights, first_round=1).weights, whole.weights)
+
+
+def test_learning_rate_follows_the_global_round():
+    local = fu.LocalTraining(lr=0.1, decay=0.5)
+    assert [local.rate(r, 10) for r in range(3)] == [0.1, 0.05, 0.025]
+    cosine = fu.LocalTraining(lr=0.1, schedule="cosine")
+    assert cosine.rate(0, 10) == 0.1 and cosine.rate(5, 10) == pytest.approx(0.05) and cosine.rate(9, 10) < 0.003
+
+
+@pytest.mark.parametrize("optimizer, options", [("adam", {}), ("sgd", {"momentum": 0.9, "weight_decay": 5e-4})])
+def test_flat_optimiser_equals_torch_on_separate_tensors(fed, optimizer, options):
+    """The fused step on one flat vector is the textbook step on every parameter."""
+    local = fu.LocalTraining(epochs=1, batch=64, optimizer=optimizer, lr=0.01, **options)
+    indices, start = fed.clients.indices[0], fed.initial_weights(0)
+    ours = fed.engine.worker.train(start, indices, local, 0.01, (0, 0, 0), fu.Hooks())
+    module = build("cnn", fed.data.shape, 10, seed=0)
+    step = {"adam": torch.optim.Adam, "sgd": torch.optim.SGD}[optimizer](module.parameters(), lr=0.01, **options)
+    for batch in torch.from_numpy(np.random.default_rng((0, 0, 0)).permutation(indices)).split(64):
+        step.zero_grad()
+        nn.functional.cross_entropy(module(fed.engine.worker.inputs(fed.data.train.images[batch])), fed.data.train.labels[batch]).backward()
+        step.step()
+    assert torch.allclose(ours, torch.cat([p.detach().reshape(-1) for p in module.parameters()]), atol=2e-5)
+
+
+def test_hooks_change_loss_and_gradient_without_another_loop(fed):
+    start = fed.initial_weights(0)
+    halved = fed.train(1, start=start, hooks=fu.Hooks(gradient=lambda weights, gradient: gradient.zero_()))
+    assert torch.equal(halved.weights, start)
+    uphill = fed.train(1, start=start, hooks=fu.Hooks(loss=lambda logits, labels: -nn.functional.cross_entropy(logits, labels)))
+    assert fed.evaluate(uphill.weights)[1] > fed.evaluate(start)[1] > fed.evaluate(fed.train(1, start=start).weights)[1]
+
+
+def test_partial_participation_draws_a_share_of_those_with_data(digits):
+    clients = Partition((*fu.partition.iid(digits.train.labels, 5).indices, np.array([], int)))
+    fed = fu.Federation(digits, clients, store=None, participation=0.4, local=fu.LocalTraining(epochs=1, batch=64))
+    drawn = [row["participants"] for row in fed.train(6).history]
+    assert all(len(p) == 2 and 5 not in p for p in drawn) and len({tuple(p) for p in drawn}) > 1
+
+
+def test_mean_gradient_is_what_one_fedsgd_round_descends(fed):
+    start = fed.initial_weights(1)
+    sgd = fu.LocalTraining(epochs=1, batch=10**6, optimizer="sgd", lr=1e-2)
+    step = dataclasses.replace(fed, local=sgd).train(1, start=start).weights
+    assert torch.allclose((start - step) / 1e-2, fed.mean_gradient(start), atol=2e-4)
+
+
+def test_cost_counts_examples_and_bytes(fed):
+    run = fed.train(3)
+    assert run.cost.examples == 3 * fed.clients.sizes.sum()
+    assert run.cost.uploaded == run.cost.downloaded == 3 * 4 * run.weights.numel() * 4
+    assert run.history[-1]["examples"] == run.cost.examples and run.cost.seconds > 0
+
+
+def test_stopping_early_and_thinning_evaluation(fed):
+    assert [row["round"] for row in fed.train(5, evaluate_every=2).history] == [2, 4, 5]
+    stopped = fed.train(50, until=0.5)
+    assert stopped.rounds < 50 and stopped.history[-1]["test_accuracy"] >= 0.5 > stopped.history[-2]["test_accuracy"]
+
+
+def test_memory_does_not_hold_all_clients(digits):
+    """At most 2 * workers finished results wait, however many clients there are."""
+    fed = fu.Federation(digits, fu.partition.iid(digits.train.labels, 300), store=None, workers=2, local=fu.LocalTraining(epochs=1))
+    alive, most = [0], [0]
+
+    def job(worker):
+        alive[0] += 1
+        most[0] = max(most[0], alive[0])
+        return 1
+
+    for _ in fed.engine.each([job] * 300):
+        alive[0] -= 1
+    assert most[0] <= 5
+
+
+def test_bf16_learns_too(fed):
+    half = dataclasses.replace(fed, precision="bf16").train(5)
+    assert half.weights.dtype == torch.float32 and half.history[-1]["test_accuracy"] > 0.5
+
+
+def test_augmentation_crops_and_flips_whole_images():
+    images = torch.arange(3 * 2 * 12 * 12, dtype=torch.uint8).view(3, 2, 12, 12)
+    shifted = augmented(images, np.random.default_rng(0))
+    assert shifted.shape == images.shape and shifted.dtype == torch.uint8
+    padded = torch.nn.functional.pad(images, (4,) * 4)
+    for image, result in zip(padded, shifted):
+        crops = [image[:, t : t + 12, c : c + 12] for t in range(9) for c in range(9)]
+        assert any(torch.equal(result, crop) or torch.equal(result, crop.flip(2)) for crop in crops)
+
+
+def test_resize_and_normalise(digits):
+    fed = fu.Federation(digits, fu.partition.iid(digits.train.labels, 2), store=None, preprocessing=fu.Preprocessing(resize=16))
+    inputs = fed.engine.worker.inputs(digits.train.images)
+    assert inputs.shape[-2:] == (16, 16)
+    plain = fu.Federation(digits, fed.clients, store=None).engine.worker.inputs(digits.train.images)
+    assert plain.mean().abs() < 1e-3 and (plain.std() - 1).abs() < 1e-2
+    raw = fu.Federation(digits, fed.clients, store=None, preprocessing=fu.Preprocessing(normalise=False)).engine.worker.inputs(
+        digits.train.images
+    )
+    assert raw.min() == 0 and raw.max() == 1
+
+
+@pytest.mark.parametrize(
+    "act, sentence",
+    [
+        (lambda fed: fed.train(0), "rounds is 0, but must be a whole number of at least 1"),
+        (lambda fed: fed.train("many"), "rounds is 'many'"),
+        (lambda fed: fed.train(1, seed=-1), "seed is -1"),
+        (lambda fed: fed.train(1, until=2), "until is 2"),
+        (lambda fed: fed.train(1, start=torch.zeros(3)), "start has shape"),
+        (lambda fed: fed.train(1, record_updates=True), "needs a store"),
+        (lambda fed: fed.updates(fed.train(1), 1), "record_updates=True"),
+        (lambda fed: dataclasses.replace(fed, aggregation="median"), "aggregation is 'median', but must be one of: uniform, size"),
+        (lambda fed: dataclasses.replace(fed, participation=0), r"participation is 0, but must be a number in \(0, 1\]"),
+        (lambda fed: dataclasses.replace(fed, device="cuda:9"), "device is 'cuda:9'"),
+        (lambda fed: dataclasses.replace(fed, precision="fp8"), "precision is 'fp8'"),
+        (lambda fed: dataclasses.replace(fed, clients=Partition((np.array([10**6]),))), "has only 1438 training examples"),
+        (lambda fed: fu.LocalTraining(batch=0), "batch is 0"),
+        (lambda fed: fu.LocalTraining(lr=-1), "lr is -1"),
+        (lambda fed: dataclasses.replace(fed, local=fu.LocalTraining(optimizer="sgd", lr=1e9)).train(2), "training diverged in round 1"),
+    ],
+)
+def test_errors_are_one_sentence(fed, act, sentence):
+    with pytest.raises(fu.FucoreError, match=sentence) as error:
+        act(fed)
+    assert "\n" not in str(error.value)
+    assert error.value._render_traceback_() == [f"FucoreError: {error.value}"]

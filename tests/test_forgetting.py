@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+import fucore as fu
+from fucore.partition import Partition, iid, overlapping
+
+LABELS = np.tile(np.arange(5), 20)
+CLIENTS = iid(LABELS, 4)
+
+
+@pytest.mark.parametrize(
+    "request_, expected",
+    [
+        (fu.forget.client(1), lambda i, y: np.isin(i, CLIENTS.indices[1])),
+        (fu.forget.clients(3, 1, 1), lambda i, y: np.isin(i, np.concatenate([CLIENTS.indices[1], CLIENTS.indices[3]]))),
+        (fu.forget.classes(2), lambda i, y: y == 2),
+        (fu.forget.class_of_client(2, 1), lambda i, y: (y == 2) & np.isin(i, CLIENTS.indices[1])),
+        (fu.forget.examples([7, 3]), lambda i, y: np.isin(i, [3, 7])),
+    ],
+    ids=str,
+)
+def test_every_kind_of_request_is_one_mask(request_, expected):
+    mask = request_.mask(LABELS, CLIENTS)
+    assert mask.dtype == bool and np.array_equal(mask, expected(np.arange(100), LABELS))
+    forgotten, retained = request_.forgotten(LABELS, CLIENTS), request_.retained(LABELS, CLIENTS)
+    assert np.array_equal(np.sort(np.concatenate(forgotten)), np.flatnonzero(mask))
+    for before, gone, kept in zip(CLIENTS.indices, forgotten, retained.indices):
+        assert np.array_equal(np.sort(np.concatenate([gone, kept])), before)
+
+
+def test_where_clients_overlap_others_keep_their_copies():
+    clients = overlapping(LABELS, 4, 50)
+    retained = fu.forget.client(0).retained(LABELS, clients)
+    assert len(retained.indices[0]) == 0
+    assert all(np.array_equal(a, b) for a, b in zip(retained.indices[1:], clients.indices[1:]))
+
+
+@pytest.mark.parametrize(
+    "act, sentence",
+    [
+        (lambda: fu.forget.client(4).mask(LABELS, CLIENTS), "client to forget is 4, but must be a whole number from 0 to 3"),
+        (lambda: fu.forget.classes(5).mask(LABELS, CLIENTS), "class to forget is 5"),
+        (lambda: fu.forget.examples([100]).mask(LABELS, CLIENTS), "example to forget is 100"),
+        (lambda: fu.forget.clients(), "at least one"),
+        (lambda: fu.forget.clients(0, 1, 2, 3).retained(LABELS, CLIENTS), "leaves no example to train on"),
+        (
+            lambda: fu.forget.class_of_client(1, 0).mask(LABELS, Partition((np.flatnonzero(LABELS == 0), np.flatnonzero(LABELS > 0)))),
+            "matches no training example",
+        ),
+    ],
+)
+def test_requests_that_cannot_be_met_say_why(act, sentence):
+    with pytest.raises(fu.FucoreError, match=sentence):
+        act()

@@ -1,0 +1,110 @@
+"""The recorded notebooks are honest runs of their text twins, and answer bad parameters with a sentence.
+
+That they still run, and that their exact outputs still come out, is tested by nbval on the recordings themselves.
+"""
+
+import subprocess
+import sys
+
+import jupytext
+import nbformat
+import papermill
+import pytest
+from build_book import build
+
+from notebooks import ROOT, TEXTS, parameters_cell
+
+both = pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)
+
+
+def recording(text):
+    return nbformat.read(text.with_suffix(".ipynb"), 4)
+
+
+@both
+def test_recording_is_of_this_text(text):
+    written, recorded = build.unexecuted(text), recording(text)
+    assert [(cell.cell_type, cell.source, cell.metadata.get("tags")) for cell in written.cells] == [
+        (cell.cell_type, cell.source, cell.metadata.get("tags"))
+        for cell in recorded.cells
+        if "injected-parameters" not in cell.metadata.get("tags", [])
+    ], "run 'make record'"
+    assert [cell.id for cell in written.cells] == [cell.id for cell in recorded.cells]
+
+
+@both
+def test_recording_is_complete_in_order_and_clean(text):
+    recorded = recording(text)
+    code = [cell for cell in recorded.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell.outputs]
+    assert {output.output_type for output in outputs} <= {"stream", "display_data", "execute_result"}
+    assert all(output.get("name") != "stderr" for output in outputs)
+    kinds = {kind for output in outputs for kind in output.get("data", {})}
+    assert "image/svg+xml" in kinds and not kinds & set(build.WIDGETS)
+    text_of = nbformat.writes(recorded)
+    assert " at 0x" not in text_of and str(ROOT) not in text_of
+    assert build.normalised(nbformat.from_dict(recorded)) == recorded, "normalising again changes nothing"
+
+
+@both
+def test_structure(text):
+    notebook = jupytext.read(text)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert "parameters" in code[0].metadata.tags and parameters_cell(notebook) is code[0]
+    assert "fu.params.check(globals())" in code[1].source
+    assert "p.provenance(fed)" in code[-1].source
+
+
+def test_recordings_together_are_small():
+    assert sum(text.with_suffix(".ipynb").stat().st_size for text in TEXTS) < 1.5e6 * len(TEXTS)
+
+
+@both
+@pytest.mark.parametrize(
+    "name, value, sentence",
+    [
+        ("pruning_ratio", "1.5", "pruning_ratio is 1.5, but must be a number in [0, 1], or auto."),
+        ("alfa", "0.1", "alfa is not a parameter of this notebook; it has: alpha,"),
+    ],
+)
+def test_papermill_stops_at_once_with_a_sentence(text, tmp_path, name, value, sentence):
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        text.with_suffix(".ipynb"),
+        tmp_path / "out.ipynb",
+        "-p",
+        name,
+        value,
+        "--no-progress-bar",
+    ]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode != 0 and sentence in result.stderr
+    executed = nbformat.read(tmp_path / "out.ipynb", 4)
+    failed = next(cell for cell in executed.cells if any(output.output_type == "error" for output in cell.get("outputs", [])))
+    assert "params.check" in failed.source
+    (error,) = [output for output in failed.outputs if output.output_type == "error"]
+    assert len(error.traceback) == 1, "one sentence, no stack"
+
+
+def test_papermill_runs_with_other_parameters(tmp_path):
+    """A whole page with other data, sizes and seeds: quick, since the digits are small."""
+    chosen = {
+        "dataset": "digits",
+        "alpha": 1.0,
+        "pruning_ratio": 0.6,
+        "seed": 3,
+        "clients": 4,
+        "rounds": 3,
+        "recovery_rounds": 2,
+        "retrained_models": 3,
+        "unlearning_seeds": 1,
+        "model": "mlp",
+    }
+    out = papermill.execute_notebook(
+        TEXTS[0].with_suffix(".ipynb"), tmp_path / "out.ipynb", parameters=chosen, cwd=tmp_path, progress_bar=False
+    )
+    text = nbformat.writes(out)
+    assert "FedMemPrune ρ=0.6" in text and "4 clients" in text

@@ -1,0 +1,201 @@
+import concurrent.futures
+import dataclasses
+import errno
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+import fucore as fu
+from fucore import federation, store
+
+TRAIN = """
+import sys, fucore as fu, fucore.federation as federation
+federation.CHECKPOINT_SECONDS = 0.0
+data = fu.load("digits")
+fed = fu.Federation(data, fu.partition.iid(data.train.labels, 4), "cnn", fu.LocalTraining(epochs=2, batch=16), store=fu.Store(sys.argv[1]))
+print("started", flush=True)
+run = fed.train(25, seed=1)
+print(run.key)
+"""
+
+
+def test_an_equal_run_is_returned_not_trained(stored, monkeypatch):
+    first = stored.train(2, seed=1)
+    monkeypatch.setattr(federation.Federation, "_train", lambda *_: pytest.fail("trained again"))
+    again = stored.train(2, seed=1)
+    assert torch.equal(again.weights, first.weights) and again.history == first.history and again.cost == first.cost
+    assert again.federation is stored
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"aggregation": "size"},
+        {"precision": "bf16"},
+        {"local": fu.LocalTraining(epochs=1, batch=63)},
+        {"preprocessing": fu.Preprocessing(augment=True)},
+        {"model": "mlp"},
+        {"participation": 0.5},
+    ],
+)
+def test_whatever_changes_the_result_changes_the_key(stored, change):
+    keys = {stored.train(1).key, dataclasses.replace(stored, **change).train(1).key}
+    keys |= {
+        stored.train(1, seed=1).key,
+        stored.train(2).key,
+        stored.train(1, start=stored.initial_weights(0)).key,
+        stored.without(fu.forget.client(0)).train(1).key,
+    }
+    assert len(keys) == 6
+    assert dataclasses.replace(stored, workers=2).train(1).key in keys
+
+
+def test_hooks_are_told_apart_by_what_they_compute(stored):
+    def scaled(factor):
+        return fu.Hooks(gradient=lambda weights, gradient: gradient.mul_(factor))
+
+    one, same, other = (stored.train(1, hooks=scaled(factor)) for factor in (0.5, 0.5, 2.0))
+    assert one.key == same.key != other.key
+    opaque = object()
+    assert stored.train(1, hooks=fu.Hooks(gradient=lambda weights, gradient: opaque)).key is None
+
+
+def test_a_run_does_not_depend_on_data_that_no_client_holds(stored):
+    """Altering only what is forgotten leaves the retrained run's key, hence its bits, as they were."""
+    request = fu.forget.client(1)
+    altered = fu.plant(stored.data, stored.clients.indices[1], share=0.5)
+    assert dataclasses.replace(stored, data=altered).without(request).train(1).key == stored.without(request).train(1).key
+    assert dataclasses.replace(stored, data=altered).train(1).key != stored.train(1).key
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "run.json"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "delete"])
+def test_damage_is_noticed_set_aside_and_mended(stored, name, damage):
+    good = stored.train(1)
+    path = stored.store._entry(good.key) / name
+    content = bytearray(path.read_bytes())
+    if damage == "flip":
+        content[len(content) // 2] ^= 1
+    if damage == "delete":
+        path.unlink()
+    else:
+        path.write_bytes(content[: len(content) // 2] if damage == "cut" else content)
+    with pytest.warns(UserWarning, match="a stored run is damaged"):
+        again = stored.train(1)
+    assert torch.equal(again.weights, good.weights)
+    assert len(list((stored.store.root / "damaged").iterdir())) == 1 and stored.store.get(good.key) is not None
+
+
+def test_an_interrupted_run_resumes_to_the_same_bits(stored, monkeypatch):
+    whole = dataclasses.replace(stored, store=None).train(4, seed=2)
+    monkeypatch.setattr(federation, "CHECKPOINT_SECONDS", 0.0)
+    real, calls = federation.Federation._round, []
+
+    def fails_in_third_round(self, *arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(self, *arguments)
+
+    monkeypatch.setattr(federation.Federation, "_round", fails_in_third_round)
+    with pytest.raises(KeyboardInterrupt):
+        stored.train(4, seed=2)
+    resumed = stored.train(4, seed=2)
+    assert len(calls) == 5, "two rounds, the interrupted third, then the third and fourth"
+    assert torch.equal(resumed.weights, whole.weights)
+    assert [{key: row[key] for key in row if key != "seconds"} for row in resumed.history] == [
+        {key: row[key] for key in row if key != "seconds"} for row in whole.history
+    ]
+    assert not stored.store.checkpoint_folder(resumed.key).exists()
+
+
+def test_a_damaged_checkpoint_is_ignored(stored, monkeypatch):
+    run = stored.train(2)
+    stored.store.save_checkpoint("k", run.weights, {"history": [], "cost": {}, "done": 1})
+    path = stored.store.checkpoint_folder("k") / "checkpoint.safetensors"
+    assert stored.store.load_checkpoint("k")[1]["done"] == 1
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert stored.store.load_checkpoint("k") is None
+
+
+def test_kill_9_at_any_moment_loses_nothing(tmp_path):
+    def start(folder):
+        return subprocess.Popen([sys.executable, "-c", TRAIN, str(folder)], stdout=subprocess.PIPE, text=True)
+
+    calm = start(tmp_path / "calm")
+    expected = fu.Store(tmp_path / "calm")
+    key = calm.communicate(timeout=120)[0].split()[-1]
+    rng = random.Random(0)
+    for _ in range(3):
+        victim = start(tmp_path / "killed")
+        victim.stdout.readline()
+        time.sleep(rng.uniform(0.05, 1.0))
+        victim.send_signal(signal.SIGKILL)
+        victim.wait()
+    survivor = start(tmp_path / "killed")
+    assert survivor.communicate(timeout=120)[0].split()[-1] == key
+    assert torch.equal(fu.Store(tmp_path / "killed").get(key).weights, expected.get(key).weights)
+
+
+def test_processes_share_a_store(tmp_path):
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        outputs = list(
+            pool.map(lambda _: subprocess.run([sys.executable, "-c", TRAIN, str(tmp_path)], capture_output=True, text=True), range(3))
+        )
+    assert {output.returncode for output in outputs} == {0}, outputs
+    keys = {output.stdout.split()[-1] for output in outputs}
+    assert len(keys) == 1 and fu.Store(tmp_path).keys() == list(keys)
+    assert fu.Store(tmp_path).get(keys.pop()) is not None and not list((tmp_path / "tmp").iterdir())
+
+
+def test_a_full_disk_costs_the_cache_not_the_result(stored, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store, "save_file", full)
+    with pytest.warns(UserWarning, match="No space left on device.*free some space"):
+        run = stored.train(1)
+    assert run.rounds == 1 and stored.store.keys() == [] and not list((stored.store.root / "tmp").iterdir())
+
+
+def test_client_updates_stream_to_disk(stored):
+    run = stored.train(3, record_updates=True)
+    assert stored.updates(run, 3).shape == (4, run.weights.numel())
+    assert stored.updates(stored.train(3, record_updates=True), 1).shape == (4, run.weights.numel())
+    with pytest.raises(fu.FucoreError, match="round is 4"):
+        stored.updates(run, 4)
+
+
+def test_weights_are_safetensors_and_nothing_is_pickled(stored):
+    stored.train(1)
+    assert {path.suffix for path in stored.store.root.rglob("*") if path.is_file()} == {".safetensors", ".json"}
+
+
+def test_size_prune_and_command_line(stored, monkeypatch, capsys):
+    stored.train(1)
+    assert stored.store.size() > 4 * stored.layout.size
+    assert stored.store.prune(days=1) == 0 and len(stored.store.keys()) == 1
+    monkeypatch.setenv("FUCORE_STORE", str(stored.store.root))
+    store.main([])
+    assert "1 runs" in capsys.readouterr().out
+    store.main(["prune", "--days", "0"])
+    assert "freed" in capsys.readouterr().out and stored.store.keys() == []
+    with pytest.raises(fu.FucoreError, match="days is -1"):
+        stored.store.prune(days=-1)
+
+
+def test_default_place_follows_the_environment(monkeypatch, tmp_path):
+    monkeypatch.delenv("FUCORE_STORE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert fu.Store().root == pathlib.Path(tmp_path / "fucore" / "store")
+    assert os.environ.get("FUCORE_STORE") is None

@@ -1,0 +1,184 @@
+import dataclasses
+import math
+
+import pytest
+import torch
+from test_federation import poisoned
+
+import fucore as fu
+from fucore.models import initial_bound
+from fucore.unlearning import METHODS, Task, fedmemprune
+from fucore.unlearning.fedmemprune import automatic_ratio, least_important, published_initial_values
+
+CLIENT = fu.forget.client(0)
+
+
+def task_of(judged, name="fedmemprune", seed=0):
+    original, _, request = judged
+    return Task(original, request, METHODS[name], seed)
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.1, 0.37, 1.0])
+def test_selection_takes_exactly_the_least_important(ratio):
+    """Spec 2.8 (i)."""
+    importance = torch.rand(1003, generator=torch.Generator().manual_seed(0))
+    chosen = least_important(importance, ratio)
+    assert len(chosen) == math.floor(ratio * 1003)
+    rest = torch.ones(1003, dtype=bool).index_fill(0, chosen, False)
+    if 0 < len(chosen) < 1003:
+        assert importance[chosen].max() <= importance[rest].min()
+
+
+def test_ties_go_to_the_lower_index():
+    assert least_important(torch.tensor([1.0, 0, 1, 0, 0]), 0.4).tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("mode", ["paper", "code"])
+@pytest.mark.parametrize("reinit", ["fresh_model", "code"])
+def test_what_is_not_reset_is_untouched(judged, monkeypatch, mode, reinit):
+    """Spec 2.8 (ii): before fine-tuning, theta'[not M] is theta_o + g (code) or theta_o (paper), exactly."""
+    original, _, request = judged
+    seen = {}
+
+    def spy(theta, chosen, task, how, real=fedmemprune.reset):
+        seen.update(before=theta, chosen=chosen, after=real(theta, chosen, task, how))
+        return seen["after"]
+
+    monkeypatch.setattr(fedmemprune, "reset", spy)
+    task = task_of(judged)
+    METHODS["fedmemprune"].function(task, ratio=0.3, rounds=2, mode=mode, reinit=reinit)
+    kept = torch.ones(len(original.weights), dtype=bool).index_fill(0, seen["chosen"], False)
+    base = original.weights if mode == "paper" else task.remaining.train(1, 0, start=original.weights).weights
+    assert torch.equal(seen["before"], base) and torch.equal(seen["after"][kept], base[kept])
+    assert (seen["after"][~kept] != base[~kept]).float().mean() > 0.99
+
+
+def test_ratio_zero_of_the_code_is_fine_tuning(judged):
+    """Spec 2.8 (iii): bit for bit."""
+    original, _, request = judged
+    pruned = fu.unlearn("fedmemprune", original, request, ratio=0.0, rounds=3, mode="code", seed=5)
+    tuned = fu.unlearn("fine-tune", original, request, rounds=3, seed=5)
+    assert torch.equal(pruned.weights, tuned.weights)
+    paper = fu.unlearn("fedmemprune", original, request, ratio=0.0, rounds=3, mode="paper", seed=5)
+    assert torch.equal(paper.weights, tuned.weights)
+
+
+def test_reset_values_lie_within_the_published_bounds(judged):
+    """Spec 2.8 (iv)."""
+    layout = judged[0].federation.layout
+    values = published_initial_values(layout, seed=1)
+    for shape, part in zip(layout.shapes, layout.views(values).values()):
+        assert part.abs().max() <= (math.sqrt(6 / math.prod(shape[1:])) if len(shape) > 1 else 0.1) == initial_bound(shape)
+
+
+def test_one_round_is_the_reset_and_rounds_include_locating(judged):
+    original, _, request = judged
+    code = fu.unlearn("fedmemprune", original, request, ratio=0.5, rounds=3, mode="code")
+    assert [row["round"] for row in code.history] == [1, 1, 2, 3] and code.history[1]["stage"] == "reset"
+    assert fu.unlearn("fedmemprune", original, request, ratio=0.5, rounds=1, mode="code").history[-1]["stage"] == "reset"
+    examples = original.federation.without(request).clients.sizes.sum() * original.federation.local.epochs
+    assert code.cost.examples == 3 * examples
+    paper = fu.unlearn("fedmemprune", original, request, ratio=0.5, rounds=3)
+    assert paper.cost.examples == 3 * examples + original.federation.without(request).clients.sizes.sum()
+
+
+def test_methods_without_need_cannot_read_the_forgotten(judged):
+    """Same bits when what must be forgotten is replaced by examples that raise when read."""
+    original, _, request = judged
+    fed = dataclasses.replace(original.federation, store=None)
+    blind_fed = poisoned(fed, request)
+    for name in METHODS:
+        if METHODS[name].needs:
+            continue
+        weights = METHODS[name].function(
+            Task(dataclasses.replace(original, federation=fed), request, METHODS[name], 0), **METHODS[name].defaults
+        )
+        task = Task(dataclasses.replace(original, federation=fed), request, METHODS[name], 0)
+        task.remaining = blind_fed
+        assert torch.equal(METHODS[name].function(task, **METHODS[name].defaults), weights), name
+        with pytest.raises(fu.FucoreError, match="does not declare it"):
+            _ = task.forgotten
+
+
+def test_the_original_is_never_changed(judged):
+    original, _, request = judged
+    before = original.weights.clone()
+    for name in METHODS:
+        fu.unlearn(name, original, request, seed=11)
+    assert torch.equal(original.weights, before)
+
+
+@pytest.mark.parametrize(
+    "request_", [fu.forget.clients(0, 2), fu.forget.classes(3), fu.forget.class_of_client(1, 2), fu.forget.examples(range(50))], ids=str
+)
+def test_every_kind_of_request(judged, request_):
+    original = judged[0]
+    run = fu.unlearn("fedmemprune", original, request_, ratio=0.5, rounds=2)
+    assert run.history[-1]["test_accuracy"] > 0.5
+
+
+def test_automatic_ratio():
+    """Spec 13.7: permutation-invariant, unmoved by scaling with 10, monotone in the quantile, clamped; zeros are below all."""
+    generator = torch.Generator().manual_seed(0)
+    importance = 10 ** (torch.randn(20_000, generator=generator, dtype=torch.float64) * 1.2 - 4)
+    ratio = automatic_ratio(importance)
+    assert 0.05 < ratio < 0.9
+    assert automatic_ratio(importance[torch.randperm(20_000, generator=generator)]) == ratio
+    assert all(automatic_ratio(importance * 10.0**k) == pytest.approx(ratio, abs=1e-4) for k in (-3, -1, 1, 2))
+    ratios = [automatic_ratio(importance, upper) for upper in (0.5, 0.9, 0.98, 0.999)]
+    assert ratios == sorted(ratios)
+    assert automatic_ratio(torch.ones(1000)) == 0.05
+    assert automatic_ratio(torch.cat([torch.zeros(900), torch.ones(100)])) == 0.9
+    with pytest.raises(fu.FucoreError, match="needs parameters that move"):
+        automatic_ratio(torch.zeros(100))
+
+
+def test_automatic_ratio_in_use(judged):
+    original, _, request = judged
+    run = fu.unlearn("fedmemprune", original, request, rounds=1, mode="code")
+    assert 0.05 <= run.log["ratio"] <= 0.9
+
+
+def test_nothing_moved_is_warned_about(judged):
+    original, _, request = judged
+    fed = original.federation
+    still = dataclasses.replace(fed, store=None, local=dataclasses.replace(fed.local, lr=0.0))
+    with pytest.warns(UserWarning, match="no parameter moved"):
+        fu.unlearn("fedmemprune", dataclasses.replace(original, federation=still), request, ratio=0.2, mode="code")
+
+
+@pytest.fixture
+def mine():
+    @fu.method("shrink", citation="nobody")
+    def shrink(task, *, rounds=1, factor=0.9):
+        task.log["factor"] = factor
+        return task.train(task.original.weights * factor, rounds)
+
+    yield "shrink"
+    del METHODS["shrink"]
+
+
+def test_a_readers_method_in_one_function(judged, mine):
+    original, retrained, request = judged
+    run = fu.unlearn(mine, original, request, factor=0.8)
+    assert run.log == {"factor": 0.8} and run.cost.examples > 0
+    assert fu.unlearn(mine, original, request, factor=0.8).key == run.key
+    assert "shrink" in fu.compare({"shrink": run}, original, retrained, request).table().index
+
+
+@pytest.mark.parametrize(
+    "act, sentence",
+    [
+        (lambda o, r: fu.unlearn("magic", o, r), "method is 'magic', but must be one of: fedmemprune, fine-tune"),
+        (lambda o, r: fu.unlearn("fedmemprune", o, r, rho=0.4), "fedmemprune has no parameter 'rho', only: ratio, rounds, mode, reinit"),
+        (lambda o, r: fu.unlearn("fedmemprune", o, r, ratio=1.5), r"ratio is 1.5, but must be a number in \[0, 1\]"),
+        (lambda o, r: fu.unlearn("fedmemprune", o, r, ratio="half"), "ratio is 'half'"),
+        (lambda o, r: fu.unlearn("fedmemprune", o, r, rounds=0), "rounds is 0"),
+        (lambda o, r: fu.unlearn("fedmemprune", o, r, mode="best"), "mode is 'best'"),
+        (lambda o, r: fu.unlearn("fine-tune", o, fu.forget.clients(0, 1, 2, 3)), "leaves no example"),
+        (lambda o, r: fu.unlearn("fine-tune", dataclasses.replace(o, federation=None), r), "does not know its federation"),
+    ],
+)
+def test_errors_say_what_is_allowed(judged, act, sentence):
+    with pytest.raises(fu.FucoreError, match=sentence):
+        act(judged[0], judged[2])
