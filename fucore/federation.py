@@ -8,6 +8,7 @@ Original, retrained, fine-tuned and recovered models all come from :meth:`Federa
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import functools
 import hashlib
@@ -287,6 +288,7 @@ class Federation:
 
 @functools.cache
 def _code_hash() -> str:
-    """Hash of the source that decides what training computes: a stored run of other code is never taken for this one's."""
+    """Hash of the code that decides what training computes, layout and comments aside: a stored run of other code is never taken."""
     folder = pathlib.Path(__file__).parent
-    return hashlib.sha256(b"".join((folder / name).read_bytes() for name in ("engine.py", "federation.py", "models.py"))).hexdigest()
+    trees = [ast.dump(ast.parse((folder / name).read_text())) for name in ("engine.py", "federation.py", "models.py")]
+    return hashlib.sha256("".join(trees).encode()).hexdigest()

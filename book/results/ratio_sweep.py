@@ -16,6 +16,19 @@ import fucore as fu
 from fucore.run import provenance
 
 
+def short(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a split and candidate: accuracy (gap) by group, in per cent, as the page shows it."""
+    rows = []
+    for (split, candidate), groups in table.groupby(["split", "candidate"], sort=False):
+        row = {"split": split, "model": candidate}
+        for group in groups.itertuples():
+            same = " ≈" if group.as_retrained is True and candidate != "Retrained" else ""
+            row[group.group] = f"{100 * group.accuracy:.1f} ({100 * group.gap:.1f}){same}"
+        first = groups.iloc[0]
+        rows.append(row | {"forget": f"{100 * first.forget_accuracy:.1f}", "test": f"{100 * first.test_accuracy:.1f}"})
+    return pd.DataFrame(rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset")
@@ -28,7 +41,7 @@ def main() -> None:
     options = parser.parse_args()
     data = fu.load(options.dataset, train_size=options.train_size)
     request = fu.forget.client(0)
-    tables, short = [], []
+    tables = []
     for split, clients in (
         ("Dirichlet 0.5", fu.partition.dirichlet(data.train.labels, 10, 0.5)),
         ("IID", fu.partition.iid(data.train.labels, 10)),
@@ -47,11 +60,10 @@ def main() -> None:
         print(split, report, sep="\n", flush=True)
         summary = report.summary[["candidate", "test_accuracy", "forget_accuracy", "local_fairness", "examples", "speed_up"]]
         tables.append(report.groups.merge(summary, on="candidate").assign(split=split, data=options.name))
-        table = report.table().drop(columns=["local fairness", "examples ×1000"]).rename_axis("model").reset_index()
-        short.append(table.assign(split=split).set_index("split").reset_index())
     stem = pathlib.Path(__file__).parent / f"ratio_sweep_{options.name}"
-    pd.concat(tables).round(4).to_csv(stem.with_suffix(".csv"), index=False)
-    pd.concat(short).to_csv(stem.with_suffix(".table.csv"), index=False)
+    table = pd.concat(tables).round(4)
+    table.to_csv(stem.with_suffix(".csv"), index=False)
+    short(table).to_csv(stem.with_suffix(".table.csv"), index=False)
     settings = {key: value for key, value in vars(options).items() if key != "dataset"}
     record = {
         **provenance(data),
