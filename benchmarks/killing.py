@@ -37,7 +37,7 @@ def main() -> None:
     while deaths < 10:
         victim = start(killed)
         victim.stdout.readline()
-        time.sleep(rng.uniform(0.1, 1.6))
+        time.sleep(rng.uniform(0.5, 5))
         if victim.poll() is not None:
             break
         victim.send_signal(signal.SIGKILL)
