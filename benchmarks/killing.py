@@ -47,7 +47,9 @@ def main() -> None:
         print(f"killed {deaths}: checkpoint at round {checkpoint[1]['done'] if checkpoint else 0} of 30", flush=True)
     start(killed).communicate()
     one, other = fu.Store(calm).get(key), fu.Store(killed).get(key)
-    print(f"after {deaths} deaths: same bits {torch.equal(one.weights, other.weights)}, left over {sorted(p.name for p in fu.Store(killed).root.iterdir())}")
+    print(
+        f"after {deaths} deaths: same bits {torch.equal(one.weights, other.weights)}, left over {sorted(p.name for p in fu.Store(killed).root.iterdir())}"
+    )
 
 
 if __name__ == "__main__":

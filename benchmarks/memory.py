@@ -16,7 +16,9 @@ def train(clients: int) -> None:
     data = fu.load("mnist5k")
     fed = fu.Federation(data, fu.partition.iid(data.train.labels, clients), store=None)
     run = fed.train(2)
-    print(f"{clients:5d} clients: peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB, {run.cost.seconds / 2:.2f} s a round")
+    print(
+        f"{clients:5d} clients: peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB, {run.cost.seconds / 2:.2f} s a round"
+    )
 
 
 if __name__ == "__main__":

@@ -78,6 +78,15 @@ class Dataset:
         """(channels, height, width) of one image."""
         return tuple(self.train.images.shape[1:])
 
+    def without(self, mask) -> Dataset:
+        """The same data with the masked training examples made unreadable: black, and with a label that no loss accepts."""
+        gone = torch.as_tensor(mask)
+        images, labels = self.train.images.clone(), self.train.labels.clone()
+        images[gone], labels[gone] = 0, -1
+        blank = dataclasses.replace(self, train=Split(images, labels))
+        blank.__dict__["hash"] = self.hash  # it is still this data set that results come from
+        return blank
+
     @functools.cached_property
     def hash(self) -> str:
         """SHA-256 of all pixels and labels: equal data have equal hashes whatever they are called."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import contextlib
+import functools
 import math
 import os
 import threading
@@ -169,6 +170,11 @@ class Engine:
         self._make_worker = make_worker
         self._own = threading.local()
 
+    def train(self, weights, indices, local: LocalTraining, lr: float, keys, hooks: Hooks = Hooks()) -> Iterator[torch.Tensor]:
+        """Weights after local training on each of ``indices``, seeded by the key at the same place, in order."""
+        jobs = ((lambda worker, i=i, key=key: worker.train(weights, i, local, lr, key, hooks)) for i, key in zip(indices, keys))
+        return self.each(jobs)
+
     def each(self, jobs: Iterable[Callable[[Worker], object]]) -> Iterator:
         """Results in order; at most ``2 * workers`` of them exist at a time, so memory does not grow with the jobs."""
         if self.workers == 1:
@@ -176,18 +182,22 @@ class Engine:
                 for job in jobs:
                     yield job(self.worker)
             return
-        with concurrent.futures.ThreadPoolExecutor(self.workers, initializer=torch.set_num_threads, initargs=(1,)) as pool, one_thread():
-            waiting = collections.deque()
+        waiting = collections.deque()
+        with one_thread():
             for job in jobs:
-                waiting.append(pool.submit(self._run, job))
+                waiting.append(self._pool.submit(self._run, job))
                 if len(waiting) == 2 * self.workers:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
 
+    @functools.cached_property
+    def _pool(self):
+        return concurrent.futures.ThreadPoolExecutor(self.workers, initializer=torch.set_num_threads, initargs=(1,))
+
     @property
     def worker(self) -> Worker:
-        """The calling thread's worker."""
+        """The calling thread's worker, made once."""
         if not hasattr(self._own, "worker"):
             self._own.worker = self._make_worker()
         return self._own.worker

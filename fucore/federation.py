@@ -14,20 +14,21 @@ import functools
 import hashlib
 import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from safetensors.torch import save
 
 from .data import Dataset, Split, hash_splits
 from .engine import Engine, Hooks, LocalTraining, Preprocessing, Worker, check_device, default_workers
 from .errors import FucoreError, require, require_choice, require_number, require_whole
 from .forgetting import Request
 from .models import Layout, build, fingerprint
-from .partition import Partition
+from .partition import LeakAudit, Partition
 from .progress import progress
-from .run import Cost, Run, hash_of, hash_tensor, provenance, source_of
+from .run import Cost, Run, hash_of, hash_tensor, plain, provenance, source_of
 from .store import Store, write_atomically
 
 CHECKPOINT_SECONDS = 5.0
@@ -76,16 +77,19 @@ class Federation:
         *,
         start: torch.Tensor | None = None,
         first_round: int = 0,
+        horizon: int | None = None,
         until: float | None = None,
         hooks: Hooks = Hooks(),
         evaluate_every: int = 1,
         record_updates: bool = False,
+        keep: bool = True,
     ) -> Run:
         """Federated averaging for ``rounds`` rounds from ``start`` [d], or from a network drawn with ``seed``.
 
         ``first_round`` is the global index of the first round (for learning rates and random streams, when a run goes
-        on from another).  ``until`` stops early at that test accuracy.  ``record_updates`` streams every client update
-        theta_i - theta(t) to disk, see :meth:`updates`.  An equal run is taken from the store; an interrupted one goes
+        on from another), ``horizon`` the number of rounds that schedules plan for (default ``first_round + rounds``).
+        ``until`` stops early at that test accuracy.  ``record_updates`` streams every client update
+        theta_i - theta(t) to disk, see :meth:`updates`.  ``keep=False`` stores checkpoints but not the result.  An equal run is taken from the store; an interrupted one goes
         on from its last checkpoint and ends with the same bits.
 
         Raises ``FucoreError`` for impossible settings and when training diverges.
@@ -93,13 +97,15 @@ class Federation:
         require_whole("rounds", rounds, 1)
         require_whole("seed", seed, 0)
         require_whole("evaluate_every", evaluate_every, 1)
-        require(not record_updates or self.store is not None, "record_updates needs a store to write to: leave store at its default.")
+        require_whole("first_round", first_round, 0)
+        horizon = first_round + rounds if horizon is None else require_whole("horizon", horizon, first_round + rounds)
         if until is not None:
             require_number("until", until, 0.0, 1.0)
         plan = {
             "rounds": rounds,
             "seed": seed,
             "first_round": first_round,
+            "horizon": horizon,
             "until": until,
             "evaluate_every": evaluate_every,
             "record_updates": record_updates,
@@ -111,12 +117,13 @@ class Federation:
             "hooks": [source_of(hooks.loss), source_of(hooks.gradient)],
         }
         key = None if None in config["hooks"] or self.store is None else hash_of(config)
+        require(not record_updates or key is not None, "record_updates needs a store to write to, and hooks that are plain functions.")
         found = key and self.store.get(key)
         if found:
             return dataclasses.replace(found, federation=self)
-        run = self._train(start, hooks, config, key)
+        run = self._train(start, hooks, plain(config), key)
         if key:
-            self.store.put(run)
+            self.store.put(run) if keep else self.store.drop_checkpoint(key)
         return run
 
     def train_many(self, rounds: int, seeds: Sequence[int], **options) -> list[Run]:
@@ -129,48 +136,48 @@ class Federation:
         require(theta.shape == (self.layout.size,), f"start has shape {tuple(theta.shape)}, but the model has {self.layout.size} weights.")
         theta = theta.to(self.device)
         history, cost, done = [], Cost(), 0
-        checkpoint = self.store.load_checkpoint(key) if key else None
+        checkpoint = self.store.load_checkpoint(key) if key and not config["record_updates"] else None
         if checkpoint:
             theta, state = checkpoint[0].to(self.device), checkpoint[1]
             history, cost, done = state["history"], Cost(**state["cost"]), state["done"]
-        finished = done > 0 and self._reached(history, config["until"])
         saved = clock = time.perf_counter()
-        for index in range(done, rounds) if not finished else ():
+        for index in progress(range(done, rounds), "rounds"):
             participants = self._participants(seed, first + index)
-            lr = self.local.rate(first + index, first + rounds)
+            lr = self.local.rate(first + index, config["horizon"])
             theta = self._round(theta, participants, lr, (seed, first + index), hooks, key if config["record_updates"] else None)
             if not torch.isfinite(theta).all():
                 raise FucoreError(f"training diverged in round {index + 1}: the weights are no longer finite; lower lr (now {lr:g}).")
             now = time.perf_counter()
             traffic = len(participants) * self.layout.size * BYTES_A_WEIGHT
             examples = self.local.epochs * int(self.clients.sizes[participants].sum())
-            cost, clock = cost + Cost(examples, traffic, traffic, 0, now - clock), now
+            cost, clock = cost + Cost(examples, traffic, traffic, traffic if config["record_updates"] else 0, now - clock), now
             if (index + 1) % config["evaluate_every"] == 0 or index + 1 == rounds:
                 accuracy, loss = self.evaluate(theta)
                 row = {"round": index + 1, "test_accuracy": accuracy, "test_loss": loss, "seconds": cost.seconds, "examples": cost.examples}
                 history.append({**row, "participants": participants.tolist()})
                 clock = time.perf_counter()
-                if self._reached(history, config["until"]):
+                if config["until"] is not None and accuracy >= config["until"]:
                     break
-            if key and index + 1 < rounds and time.perf_counter() - saved >= CHECKPOINT_SECONDS:
+            if key and not config["record_updates"] and index + 1 < rounds and time.perf_counter() - saved >= CHECKPOINT_SECONDS:
                 self.store.save_checkpoint(key, theta, {"history": history, "cost": dataclasses.asdict(cost), "done": index + 1})
                 saved = clock = time.perf_counter()
         return Run(theta.cpu(), history, config, cost, provenance(self.data), key, self)
 
+    def local_models(
+        self, weights: torch.Tensor, participants, lr: float, stream: tuple[int, int], hooks: Hooks = Hooks()
+    ) -> Iterator[torch.Tensor]:
+        """Each participant's weights [d] after local training from ``weights``, in order; ``stream`` is (seed, round)."""
+        indices = [self.clients.indices[client] for client in participants]
+        return self.engine.train(weights, indices, self.local, lr, [(*stream, int(client)) for client in participants], hooks)
+
     def _round(self, theta, participants, lr, stream, hooks, key) -> torch.Tensor:
         """theta(t+1) = sum_i p_i theta_i, summed in float64 in client order, so that it is exact for one client and for lr = 0."""
-
-        def job(client):
-            return lambda worker: worker.train(theta, self.clients.indices[client], self.local, lr, (*stream, client), hooks)
-
         total, updates = torch.zeros_like(theta, dtype=torch.float64), []
-        for share, local in zip(self._shares(participants), self.engine.each(map(job, participants))):
+        for share, local in zip(self._shares(participants), self.local_models(theta, participants, lr, stream, hooks)):
             total.add_(local.double(), alpha=share)
             if key:
                 updates.append((local - theta).cpu())
         if key:
-            from safetensors.torch import save
-
             folder = self.store.checkpoint_folder(key) / "updates"
             write_atomically(folder / f"{stream[1] + 1:06d}.safetensors", save({"updates": torch.stack(updates)}))
         return total.float()
@@ -188,15 +195,17 @@ class Federation:
             return present
         return np.sort(np.random.default_rng([seed, round_index, 5001]).choice(present, count, replace=False))
 
-    @staticmethod
-    def _reached(history, until) -> bool:
-        return until is not None and bool(history) and history[-1]["test_accuracy"] >= until
-
     # ---- forgetting
 
     def without(self, request: Request) -> Federation:
-        """The same federation after the requested examples are deleted; emptied clients are skipped in training."""
-        return dataclasses.replace(self, clients=request.retained(self.data.train.labels, self.clients))
+        """The same federation after the requested examples are deleted; emptied clients are skipped in training.
+
+        What nobody holds any more cannot be read either: in the new federation's data it is blank.
+        """
+        labels = self.data.train.labels
+        clients = request.retained(labels, self.clients)
+        held = np.isin(np.arange(len(labels)), np.concatenate(clients.indices))
+        return dataclasses.replace(self, clients=clients, data=self.data.without(request.mask(labels, self.clients) & ~held))
 
     def forgotten(self, request: Request) -> np.ndarray:
         """Indices of the training examples to forget, ascending, int64."""
@@ -220,7 +229,8 @@ class Federation:
 
     def evaluate(self, weights: torch.Tensor, split: Split | None = None) -> tuple[float, float]:
         """(accuracy in 0..1, mean cross-entropy) of ``weights`` on the test images, or on ``split``."""
-        split = split or self.data.test
+        split = self.data.test if split is None else split
+        require(len(split) > 0, "there is no example to evaluate on.")
         logits = self.logits(weights, split)
         return float((logits.argmax(1) == split.labels).double().mean()), float(torch.nn.functional.cross_entropy(logits, split.labels))
 
@@ -233,6 +243,11 @@ class Federation:
             total.add_(gradient.cpu().double(), alpha=share)
         return total.float()
 
+    @functools.cached_property
+    def leak_audit(self) -> LeakAudit:
+        """What clients share, copies with equal pixels included."""
+        return self.clients.leak_audit(self.data.train.images)
+
     def updates(self, run: Run, round_number: int) -> torch.Tensor:
         """Client updates theta_i - theta(t) of a run trained with ``record_updates``, float32 [participants, d]; rounds count from 1."""
         require(
@@ -244,7 +259,8 @@ class Federation:
     @functools.cached_property
     def layout(self) -> Layout:
         """Names and shapes of the parameters in the flat vector."""
-        return self.engine.worker.net.layout
+        module = build(self.model, self._input_shape, len(self.data.classes), seed=0)
+        return Layout(*zip(*((name, parameter.shape) for name, parameter in module.named_parameters())))
 
     @functools.cached_property
     def engine(self) -> Engine:

@@ -17,7 +17,8 @@ import torch
 from torch import nn
 
 from ._torchvision import torchvision
-from .errors import FucoreError, require, require_choice
+from .errors import require, require_choice
+from .run import hash_tensor, source_of
 
 KAIMING_1D_BOUND = 0.1
 
@@ -69,6 +70,11 @@ def refuse_unflattenable(module: nn.Module) -> None:
         not buffers,
         f"the model keeps floating-point buffers ({', '.join(buffers[:3])} …), which federated averaging of a weight vector would lose: "
         "replace its BatchNorm by GroupNorm with fucore.models.to_groupnorm(model).",
+    )
+    random = [name for name, part in module.named_modules() if isinstance(part, (nn.modules.dropout._DropoutNd, nn.RReLU))]
+    require(
+        not random,
+        f"{random[0] if random else ''} draws random numbers while training, which could not be repeated: remove dropout from the model.",
     )
     parameters = dict(module.named_parameters())
     require(bool(parameters), "the model has no parameters to train.")
@@ -198,15 +204,21 @@ def derived_seed(*parts: int) -> int:
 
 
 def fingerprint(model, module: nn.Module) -> str:
-    """Hash of what the network computes: its structure and the source of every class in it that is not a library's."""
+    """Hash of what the network computes: its structure, what its factory and its own classes do, and its weights as drawn."""
     digest = hashlib.sha256(repr(module).encode())
-    digest.update(repr([(name, tuple(p.shape)) for name, p in module.named_parameters()]).encode())
+    for name, parameter in module.named_parameters():
+        digest.update(f"{name} {tuple(parameter.shape)} {hash_tensor(parameter)}".encode())
+    factory = source_of(FACTORIES[model] if isinstance(model, str) else model)
     own = {type(part) for part in module.modules() if not type(part).__module__.startswith(("torch.", "torchvision."))}
-    for thing in [*sorted(own, key=lambda kind: kind.__qualname__), FACTORIES.get(model, model) if isinstance(model, str) else model]:
-        try:
-            digest.update(inspect.getsource(thing).encode())
-        except (OSError, TypeError):
-            raise FucoreError(
-                f"the source of {thing!r} cannot be read, so its runs cannot be told apart: define it in a file or a notebook cell, or pass store=None."
-            ) from None
+    methods = [
+        source_of(method)
+        for kind in sorted(own, key=lambda kind: kind.__qualname__)
+        for method in vars(kind).values()
+        if inspect.isfunction(method)
+    ]
+    require(
+        None not in (factory, *methods),
+        f"what {model!r} computes cannot be told from its code, so its runs cannot be told apart: make the factory a plain function over plain values, or pass store=None.",
+    )
+    digest.update("".join((factory, *methods)).encode())
     return digest.hexdigest()

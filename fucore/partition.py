@@ -67,7 +67,7 @@ class Partition:
             "data": data.name,
             "data_sha256": data.hash,
             "name": self.name,
-            "parameters": self.parameters,
+            "parameters": {key: str(value) if value == np.inf else value for key, value in self.parameters.items()},
         }
         pathlib.Path(path).write_text(json.dumps({**record, "indices": [indices.tolist() for indices in self.indices]}) + "\n")
 
@@ -75,7 +75,11 @@ class Partition:
     def load(path, data) -> Partition:
         """Read what :meth:`save` wrote; raises ``FucoreError`` if it was made for other data."""
         record = read_published(path, "fucore partition 1", data)
-        return Partition(tuple(map(np.array, record["indices"])), record["name"], record["parameters"])
+        return Partition(
+            tuple(map(np.array, record["indices"])),
+            record["name"],
+            {key: np.inf if value == "inf" else value for key, value in record["parameters"].items()},
+        )
 
     def __repr__(self) -> str:
         settings = "".join(f", {key}={value}" for key, value in self.parameters.items())
@@ -129,8 +133,6 @@ def dirichlet(labels, clients: int, alpha: float, seed: int = 0, min_examples: i
     ``alpha`` runs from 0.01 (nearly one client a class) to infinity (every client has every class in equal share).
     Proportions become counts by largest remainders, so nothing is dropped.  Clients left with fewer than
     ``min_examples`` take random examples from the then largest client, instead of drawing until luck provides.
-
-    The same seed gives the same underlying random numbers at every ``alpha``.
     """
     labels, clients = _enough(labels, clients, min_examples)
     alpha = require_number("alpha", alpha, 0.01, np.inf)
@@ -146,7 +148,7 @@ def dirichlet(labels, clients: int, alpha: float, seed: int = 0, min_examples: i
         poor, rich = min(range(clients), key=lambda i: len(parts[i])), max(range(clients), key=lambda i: len(parts[i]))
         moved = rng.choice(parts[rich], min(min_examples - len(parts[poor]), len(parts[rich]) - min_examples), replace=False)
         parts[poor], parts[rich] = np.concatenate([parts[poor], moved]), np.setdiff1d(parts[rich], moved)
-    return Partition(tuple(parts), "dirichlet", {"clients": clients, "alpha": alpha, "seed": seed})
+    return Partition(tuple(parts), "dirichlet", {"clients": clients, "alpha": alpha, "seed": seed, "min_examples": min_examples})
 
 
 def one_class_per_client(labels, clients: int, seed: int = 0) -> Partition:

@@ -6,7 +6,7 @@ import os
 
 
 def progress(items, label: str):
-    """Iterate over ``items`` with a bar that disappears when done."""
+    """Iterate over ``items`` with a bar that appears after two seconds and disappears when done."""
     from tqdm.auto import tqdm
 
-    return tqdm(items, desc=label, leave=False, disable=os.environ.get("FUCORE_PROGRESS") == "0")
+    return tqdm(items, desc=label, leave=False, delay=2, disable=os.environ.get("FUCORE_PROGRESS") == "0")

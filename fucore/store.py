@@ -10,7 +10,9 @@ halves; every file is checksummed, and a damaged entry is set aside with a warni
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -22,7 +24,7 @@ import warnings
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from .data import cache_folder
 from .errors import require_number
@@ -53,9 +55,10 @@ class Store:
             if not folder.is_dir():  # another process pruned it or set it aside
                 return None
             return self._set_aside(folder, error)
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        except (ValueError, KeyError, TypeError, SafetensorError) as error:
             return self._set_aside(folder, error)
-        os.utime(folder)
+        with contextlib.suppress(OSError):  # a store may be read-only; its use is then not noted
+            os.utime(folder)
         return Run(weights, body["history"], body["config"], Cost(**body["cost"]), body["provenance"], key, log=body["log"])
 
     def put(self, run: Run) -> None:
@@ -65,10 +68,11 @@ class Store:
         scratch = self.root / "tmp" / uuid.uuid4().hex
         try:
             scratch.mkdir(parents=True)
-            save_file({"weights": run.weights.cpu().contiguous()}, scratch / "weights.safetensors")
-            updates = self.checkpoint_folder(run.key) / "updates"
-            if updates.is_dir():
-                shutil.copytree(updates, scratch / "updates")
+            write_atomically(scratch / "weights.safetensors", save({"weights": run.weights.cpu().contiguous()}))
+            if run.config.get("record_updates"):
+                shutil.copytree(self.checkpoint_folder(run.key) / "updates", scratch / "updates")
+                if len(list((scratch / "updates").iterdir())) != run.config["rounds"]:
+                    raise OSError(errno.ENOENT, "another process removed recorded client updates")
             files = {
                 str(path.relative_to(scratch)): hashlib.sha256(path.read_bytes()).hexdigest()
                 for path in sorted(scratch.rglob("*.safetensors"))
@@ -88,10 +92,14 @@ class Store:
             shutil.rmtree(scratch, ignore_errors=True)
             if not self._entry(run.key).is_dir():  # otherwise another process was faster with the same run
                 warnings.warn(
-                    f"the run could not be kept in {self.root} ({error.strerror}): free some space or set FUCORE_STORE to another folder; results are not affected.",
+                    f"the run could not be kept in {self.root} ({error.strerror or error}): free some space or set FUCORE_STORE to another folder; results are not affected.",
                     stacklevel=2,
                 )
-        shutil.rmtree(self.checkpoint_folder(run.key), ignore_errors=True)
+        self.drop_checkpoint(run.key)
+
+    def drop_checkpoint(self, key: str) -> None:
+        """Forget the unfinished state of a run."""
+        shutil.rmtree(self.checkpoint_folder(key), ignore_errors=True)
 
     def updates(self, key: str, round_number: int) -> torch.Tensor:
         """Client updates recorded in that round (from 1), float32 [participants, d], in the order of ``participants`` in the history."""
@@ -104,8 +112,6 @@ class Store:
 
     def save_checkpoint(self, key: str, weights: torch.Tensor, state: dict) -> None:
         """Replace the checkpoint of an unfinished run, atomically; ``state`` is a JSON value."""
-        from safetensors.torch import save
-
         try:
             write_atomically(
                 self.checkpoint_folder(key) / "checkpoint.safetensors",
@@ -158,8 +164,9 @@ class Store:
             *(self.root / "tmp").glob("*"),
             *(self.root / "damaged").glob("*"),
         ]:
-            if folder.stat().st_mtime <= limit:
-                shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):
+                if folder.stat().st_mtime <= limit:
+                    shutil.rmtree(folder, ignore_errors=True)
         return before - self.size()
 
     def _entry(self, key: str) -> pathlib.Path:
@@ -167,10 +174,10 @@ class Store:
 
     def _set_aside(self, folder: pathlib.Path, error: Exception) -> None:
         aside = self.root / "damaged" / f"{folder.name}-{uuid.uuid4().hex[:8]}"
-        aside.parent.mkdir(parents=True, exist_ok=True)
         try:
+            aside.parent.mkdir(parents=True, exist_ok=True)
             os.rename(folder, aside)
-        except FileNotFoundError:
+        except OSError:  # another process was faster, or the store is read-only: the run is computed again all the same
             return
         warnings.warn(f"a stored run is damaged ({error}); it was moved to {aside} and is computed again.", stacklevel=3)
 

@@ -163,7 +163,7 @@ class Explorer:
             f'</span><span class="fu-value">{html.escape(row.text)}</span></div>'
             for row in frame.rows
         )
-        key = f'<div class="fu-key"><b style="background:#0072b2"></b>{self.value_name}<b style="background:#009e73"></b>{self.reference_name}, with 95 % intervals; scale 0–100 %</div>'
+        key = f'<div class="fu-key"><b style="background:#0072b2"></b>{self.value_name}<b style="background:#009e73"></b>{self.reference_name}, with 95 % intervals (accuracies below the groups: ±2 standard deviations over models); scale 0–100 %</div>'
         return f'{rows}<div class="fu-note" aria-live="polite">{html.escape(frame.note)}</div>{key}'
 
     def _repr_mimebundle_(self, include=None, exclude=None):
@@ -185,7 +185,9 @@ def ratio_frame(report, candidate: str) -> Frame:
     for row in groups.itertuples():
         text = f"{100 * row.accuracy:.0f} vs {100 * row.retrained:.0f} %"
         numbers = (row.accuracy, row.accuracy_low, row.accuracy_high, row.retrained, row.retrained_low, row.retrained_high)
-        rows.append(Row(f"group {row.group}", *(100 * number for number in numbers), text + (" ≈" if row.as_retrained else "")))
+        rows.append(
+            Row(f"group {row.group}", *(100 * number for number in numbers), text + (" ≈" if row.as_retrained and row.conclusive else ""))
+        )
     for name in ("forget", "test"):
         value, reference = (100 * summary.loc[who, f"{name}_accuracy"] for who in (candidate, "Retrained"))
         half, reference_half = (2 * _finite(100 * summary.loc[who, f"{name}_accuracy_std"]) for who in (candidate, "Retrained"))

@@ -111,9 +111,10 @@ def test_notebook_pages_say_how_to_rerun_them(book):
         assert 'class="parameters' in page or "parameters table" in page
 
 
-def test_figures_do_not_differ_between_builds(book):
-    images = {path.name: path.read_bytes() for path in (book / "_images").glob("*.svg")}
-    assert images and not any(b"dc:date" in content for content in images.values())
+def test_figures_carry_no_date(book):
+    """What would make a recording differ from run to run; that normalising is stable is tested with the notebooks."""
+    images = [path.read_bytes() for path in (book / "_images").glob("*.svg")]
+    assert images and not any(b"dc:date" in content for content in images)
 
 
 @pytest.fixture(scope="session")
@@ -177,7 +178,7 @@ def test_the_slider_moves_the_picture_without_kernel_or_network(browser, book):
     before = browser.execute_script(state)
     browser.execute_script("var s=document.querySelector('.fu-explorer input');s.value=0;s.dispatchEvent(new Event('input'))")
     after = browser.execute_script(state)
-    assert before[0] == "0.8" and after[0] == "0"
+    assert before[0] == "0.4" and after[0] == "0"
     assert all(old != new for old, new in zip(before, after))
     import json
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import fucore as fu
-from fucore.evaluation.cost import relearn_epochs, smoothed, speed_up, time_to_accuracy
+from fucore.evaluation.cost import relearn_epochs, smoothed, speed_up, target_accuracy, time_to_accuracy
 from fucore.evaluation.fairness import client_losses, local_fairness
 
 
@@ -50,11 +50,17 @@ def history(*accuracies):
 def test_time_to_accuracy_and_speed_up(judged):
     run = judged[0]
     slow = dataclasses.replace(run, history=history(0.1, 0.3, 0.5, 0.7, 0.9, 0.9, 0.9))
-    quick = dataclasses.replace(run, history=history(0.9, 0.9))
+    quick = dataclasses.replace(run, history=history(0.9, 0.9, 0.9))
     never = dataclasses.replace(run, history=history(0.2, 0.3))
-    assert smoothed([0.3, 0.6, 0.9, 0.9]) == pytest.approx([0.3, 0.45, 0.6, 0.8])
-    assert speed_up(slow, slow) == 1 and speed_up(quick, slow) == 7 and np.isnan(speed_up(never, slow))
-    assert time_to_accuracy(slow, 0.5) == 400 and time_to_accuracy(slow, 0.5, "round") == 4
+    lucky = dataclasses.replace(run, history=history(0.9, 0.5, 0.5, 0.5))
+    assert smoothed([0.3, 0.6, 0.9, 0.9])[2:] == pytest.approx([0.6, 0.8]) and np.isnan(smoothed([0.9, 0.9])).all()
+    assert target_accuracy([slow, slow]) == pytest.approx(0.895) and np.isnan(
+        target_accuracy([dataclasses.replace(run, history=history(0.9))])
+    )
+    assert speed_up([slow], [slow]) == 1 and speed_up([quick], [slow]) == pytest.approx(7 / 3)
+    assert np.isnan(speed_up([never], [slow])) and np.isnan(speed_up([lucky], [slow])), "a lucky first round is no speed"
+    assert speed_up([quick, quick, never], [slow]) == pytest.approx(7 / 3), "the median run counts"
+    assert time_to_accuracy(slow, 0.5) == 400 and time_to_accuracy(slow, 0.5, "round") == 4 and time_to_accuracy(never, 0.5) == np.inf
     staged = dataclasses.replace(run, history=[{**history(0.95)[0], "stage": "reset"}, *history(0.1, 0.9, 0.9, 0.9)])
     assert time_to_accuracy(staged, 0.9) == 400, "the moment after a reset is not a trained model"
 
@@ -77,6 +83,7 @@ def test_report_rows_are_complete_and_consistent(report, judged):
     assert summary.loc["Retrained", "speed_up"] == 1 and np.isnan(summary.loc["Original", "local_fairness"])
     assert summary.loc["pruned", "runs"] == 2 and summary.loc["tuned", "examples"] < summary.loc["Retrained", "examples"]
     assert report.scores.shape == report.indices.shape == (len(original.federation.forgotten(request)),)
+    assert (report.groups.leaked == 0).all() and "pixel-equal copies" in report.leak
     assert "no example is held by two clients" in repr(report) and "4 retrained models" in report._repr_html_()
 
 
@@ -93,7 +100,9 @@ def test_report_saves_tidy_files(report, tmp_path):
 
 
 def test_verdicts(report):
-    assert report.verdict("Original").startswith("Original ")
+    differing = report.groups.query("candidate == 'Original' and as_retrained == False").group.tolist()
+    assert f"Original against retraining: differs in {len(differing)} of 5 groups ({', '.join(differing)})" in report.verdict("Original")
+    assert "was not tested" in report.verdict("Retrained")
     with pytest.raises(fu.FucoreError, match="candidate is 'nobody'"):
         report.verdict("nobody")
 
@@ -119,7 +128,19 @@ def test_figures_are_drawn(report, judged):
     "act, sentence",
     [
         (lambda o, k, r: fu.compare({}, o, [], r), "needs retrained runs"),
-        (lambda o, k, r: fu.compare({}, o, [o, o], r), "was not trained in federation.without"),
+        (lambda o, k, r: fu.compare({}, o, [o, o], r), "was not trained from a new start in federation.without"),
+        (lambda o, k, r: fu.compare({}, o, [k[0], k[0]], r), "given twice"),
+        (lambda o, k, r: fu.compare({}, o, [*k, o.federation.without(r).train(5, seed=9)], r), "different numbers of rounds"),
+        (
+            lambda o, k, r: fu.compare({}, o, [*k, o.federation.without(r).train(6, seed=9, start=o.weights)], r),
+            "not trained from a new start",
+        ),
+        (
+            lambda o, k, r: fu.compare({}, o, [*k, dataclasses.replace(o.federation, model="mlp").without(r).train(6)], r),
+            "cannot be the reference",
+        ),
+        (lambda o, k, r: fu.compare({"u": fu.unlearn("fine-tune", o, fu.forget.client(1))}, o, k, r), "for another request than client 0"),
+        (lambda o, k, r: fu.compare({"u": fu.unlearn("fine-tune", o.federation.train(1), r)}, o, k, r), "from another original model"),
         (lambda o, k, r: fu.compare({"Original": o}, o, k, r), "reserved name"),
         (lambda o, k, r: fu.compare({}, o, k[:1], r), "at least 2 retrained models"),
         (lambda o, k, r: fu.compare({}, o, k, r, protocol="mine"), "protocol is 'mine'"),
@@ -132,3 +153,11 @@ def test_errors_say_what_is_wrong(judged, act, sentence):
 
 def test_many_runs_of_the_original_are_equal(judged):
     assert torch.equal(judged[0].weights, judged[0].federation.train(6, seed=0).weights)
+
+
+def test_leaked_examples_are_counted_by_group(digits):
+    fed = fu.Federation(digits, fu.partition.overlapping(digits.train.labels, 4), local=fu.LocalTraining(epochs=1, batch=64))
+    request = fu.forget.client(0)
+    report = fu.compare({}, fed.train(3), fed.without(request).train_many(3, (1, 2, 3)), request)
+    rows = report.groups.query("candidate == 'Original'")
+    assert (rows.leaked * rows.examples).sum() / rows.examples.sum() == pytest.approx(fed.leak_audit.by_index[0])

@@ -43,20 +43,41 @@ def test_averaging_models_is_averaging_updates(stored, aggregation):
     assert torch.allclose(start + share @ fed.updates(run, 1), run.weights, atol=1e-6)
 
 
-def test_order_of_aggregation_does_not_matter(fed):
-    """Spec 1.8 (iv): the mean over clients is the same in any order (every client keeps its own random stream)."""
-    start = fed.initial_weights(0)
-    locals_ = [
-        fed.engine.worker.train(start, indices, fed.local, fed.local.lr, (0, 0, client), fu.Hooks())
-        for client, indices in enumerate(fed.clients.indices)
-    ]
-    for order in ([0, 1, 2, 3], [3, 1, 0, 2]):
-        mean = torch.stack([locals_[i] for i in order]).mean(dim=0)
-        assert torch.allclose(mean, fed.train(1, start=start).weights, atol=1e-6)
+def test_permuting_clients_does_not_change_the_result(fed):
+    """Spec 1.8 (iv); full batches, so that no client's batch order depends on its number."""
+    whole = dataclasses.replace(fed, local=dataclasses.replace(fed.local, batch=10**6))
+    moved = dataclasses.replace(whole, clients=Partition(tuple(whole.clients.indices[i] for i in (3, 1, 0, 2))))
+    assert torch.allclose(whole.train(2, seed=1).weights, moved.train(2, seed=1).weights, atol=1e-5)
+
+
+def test_forgotten_examples_are_blank_for_those_who_stay(fed):
+    request = fu.forget.client(2)
+    rest, gone = fed.without(request), fed.forgotten(request)
+    assert not rest.data.train.images[gone].any() and (rest.data.train.labels[gone] == -1).all()
+    kept = np.concatenate(rest.clients.indices)
+    assert torch.equal(rest.data.train.images[kept], fed.data.train.images[kept]) and rest.data.hash == fed.data.hash
+    clients = fu.partition.overlapping(fed.data.train.labels, 4, 700)
+    copies = dataclasses.replace(fed, clients=clients).without(request)
+    shared = np.intersect1d(clients.indices[2], clients.indices[0])
+    assert len(shared) and (copies.data.train.labels[shared] >= 0).all()
+
+
+def test_dropout_is_refused(digits):
+    model = lambda shape, classes: nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.Dropout(0.5))
+    with pytest.raises(fu.FucoreError, match="draws random numbers while training"):
+        fu.Federation(digits, fu.partition.iid(digits.train.labels, 2), model, store=None).train(1)
+
+
+def test_workers_are_made_once(fed):
+    made = []
+    fed = dataclasses.replace(fed, workers=2)
+    fed.engine._make_worker = lambda make=fed.engine._make_worker: made.append(1) or make()
+    fed.train(5)
+    assert len(made) <= 2
 
 
 def poisoned(fed, request):
-    """The same federation with every forgotten label impossible: reading one of them raises inside cross-entropy."""
+    """The federation of the remaining clients with every forgotten label impossible: reading one raises inside cross-entropy."""
     gone = fed.forgotten(request)
     labels, images = fed.data.train.labels.clone(), fed.data.train.images.clone()
     labels[gone], images[gone] = 10**6, 255 - images[gone]
@@ -86,6 +107,9 @@ def test_a_run_continued_is_the_run_in_one_go(fed):
     whole = fed.train(3, seed=2)
     half = fed.train(1, seed=2)
     assert torch.equal(fed.train(2, seed=2, start=half.weights, first_round=1).weights, whole.weights)
+    cosine = dataclasses.replace(fed, local=dataclasses.replace(fed.local, schedule="cosine"))
+    whole, half = cosine.train(3), cosine.train(1, horizon=3)
+    assert torch.equal(cosine.train(2, start=half.weights, first_round=1).weights, whole.weights)
 
 
 def test_learning_rate_follows_the_global_round():
@@ -194,6 +218,9 @@ def test_resize_and_normalise(digits):
         (lambda fed: fed.train("many"), "rounds is 'many'"),
         (lambda fed: fed.train(1, seed=-1), "seed is -1"),
         (lambda fed: fed.train(1, until=2), "until is 2"),
+        (lambda fed: fed.train(1, first_round=-1), "first_round is -1"),
+        (lambda fed: fed.train(3, horizon=2), "horizon is 2"),
+        (lambda fed: fed.evaluate(fed.initial_weights(0), fed.data.train.take(np.array([], int))), "no example to evaluate on"),
         (lambda fed: fed.train(1, start=torch.zeros(3)), "start has shape"),
         (lambda fed: fed.train(1, record_updates=True), "needs a store"),
         (lambda fed: fed.updates(fed.train(1), 1), "record_updates=True"),

@@ -19,6 +19,8 @@ from notebooks import TEXTS, parameters_cell
         ({"clients": 10, "client": 99}, "client is 99, but must be a whole number from 0 to 9, since there are 10 clients."),
         ({"rounds": 0}, "rounds is 0, but must be a whole number of at least 1."),
         ({"rounds": "ten"}, "rounds is 'ten', but must be a whole number of at least 1."),
+        ({"lr": True}, "lr is True, but must be a number in (0, 10]."),
+        ({"alpha": "0.5"}, "alpha is '0.5'"),
         ({"rounds": 2.5}, "rounds is 2.5, but must be a whole number of at least 1."),
         ({"model": "transformer"}, "model is 'transformer', but must be one of: cnn,"),
         ({"lr": float("nan")}, "lr is nan, but must be a number in (0, 10]."),

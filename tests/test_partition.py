@@ -103,6 +103,12 @@ def test_published_split_round_trip(tmp_path, digits, mnist5k):
     partition.save(tmp_path / "split.json", digits)
     again = Partition.load(tmp_path / "split.json", digits)
     assert again.hash == partition.hash and again.parameters == partition.parameters
+    even = dirichlet(digits.train.labels, 6, np.inf)
+    even.save(tmp_path / "even.json", digits)
+    assert (
+        "Infinity" not in (tmp_path / "even.json").read_text()
+        and Partition.load(tmp_path / "even.json", digits).parameters == even.parameters
+    )
     with pytest.raises(fu.FucoreError, match="was made for other data"):
         Partition.load(tmp_path / "split.json", mnist5k)
     (tmp_path / "split.json").write_text("{")

@@ -9,11 +9,15 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
 
 import fucore as fu
 from fucore import federation, store
+from fucore.models import build
+from fucore.run import plain, source_of
+from fucore.store import Store
 
 TRAIN = """
 import sys, fucore as fu, fucore.federation as federation
@@ -63,8 +67,42 @@ def test_hooks_are_told_apart_by_what_they_compute(stored):
 
     one, same, other = (stored.train(1, hooks=scaled(factor)) for factor in (0.5, 0.5, 2.0))
     assert one.key == same.key != other.key
+    defaulted = [stored.train(1, hooks=fu.Hooks(gradient=lambda w, g, by=by: g.mul_(by))).key for by in (0.5, 2.0)]
+    two = (lambda w, g: g.mul_(0.5), lambda w, g: g.mul_(2.0))  # fmt: skip
+    assert len({*defaulted, *(stored.train(1, hooks=fu.Hooks(gradient=each)).key for each in two)}) == 4
     opaque = object()
     assert stored.train(1, hooks=fu.Hooks(gradient=lambda weights, gradient: opaque)).key is None
+    with pytest.raises(fu.FucoreError, match="record_updates needs"):
+        stored.train(1, hooks=fu.Hooks(gradient=lambda weights, gradient: opaque), record_updates=True)
+
+
+def test_helpers_and_globals_of_a_hook_count(monkeypatch):
+    first = source_of(lambda w, g: helper(g))
+    monkeypatch.setitem(globals(), "FACTOR", 3.0)
+    assert source_of(lambda w, g: helper(g)) != first
+    assert source_of(None) == "" and source_of(Store().get) is None
+
+
+FACTOR = 2.0
+
+
+def helper(gradient):
+    """Scale."""
+    return gradient.mul_(FACTOR)
+
+
+def test_models_are_told_apart_by_what_their_factory_closes_over(digits, tmp_path):
+    def scaled(by):
+        def factory(shape, classes):
+            module = build("mlp", shape, classes, seed=0)
+            with torch.no_grad():
+                module[1].weight.mul_(by)
+            return module
+
+        return factory
+
+    clients = fu.partition.iid(digits.train.labels, 2)
+    assert len({fu.Federation(digits, clients, scaled(by), store=Store(tmp_path)).train(1).key for by in (0.5, 1.0)}) == 2
 
 
 def test_a_run_does_not_depend_on_data_that_no_client_holds(stored):
@@ -158,19 +196,41 @@ def test_processes_share_a_store(tmp_path):
     assert fu.Store(tmp_path).get(keys.pop()) is not None and not list((tmp_path / "tmp").iterdir())
 
 
-def test_a_full_disk_costs_the_cache_not_the_result(stored, monkeypatch):
-    def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
+def test_a_full_disk_costs_the_cache_not_the_result(tmp_path):
+    """A real limit on file size, in a process of its own: the run comes back, with a warning, and nothing half-written stays."""
+    code = """
+import resource, signal, sys, warnings, fucore as fu
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+data = fu.load("digits")
+fed = fu.Federation(data, fu.partition.iid(data.train.labels, 2), store=fu.Store(sys.argv[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    run = fed.train(1)
+print(run.rounds, len(fed.store.keys()), len(list((fed.store.root / "tmp").iterdir())), [str(w.message) for w in seen])
+"""
+    result = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert result.stdout.startswith("1 0 0 ") and "free some space" in result.stdout, result.stderr
 
-    monkeypatch.setattr(store, "save_file", full)
-    with pytest.warns(UserWarning, match="No space left on device.*free some space"):
-        run = stored.train(1)
-    assert run.rounds == 1 and stored.store.keys() == [] and not list((stored.store.root / "tmp").iterdir())
+
+@pytest.mark.parametrize("number", [np.int64(3), np.float32(0.5), np.array([1, 2]), torch.tensor([1.0])])
+def test_numpy_and_torch_numbers_are_kept_like_any_other(stored, number):
+    """A finished run must never be lost because of the type of a number that came with it."""
+    run = stored.train(1, seed=np.int64(2))
+    stored.store.put(dataclasses.replace(run, key="ab" * 32, log=plain({"number": number})))
+    assert stored.store.get("ab" * 32).log == {"number": number.tolist()}
+
+
+def test_a_read_only_store_is_still_read(stored, monkeypatch):
+    run = stored.train(1)
+    monkeypatch.setattr(os, "utime", lambda *_: (_ for _ in ()).throw(OSError(errno.EROFS, "Read-only file system")))
+    assert torch.equal(stored.train(1).weights, run.weights)
 
 
 def test_client_updates_stream_to_disk(stored):
     run = stored.train(3, record_updates=True)
     assert stored.updates(run, 3).shape == (4, run.weights.numel())
+    assert run.cost.stored == run.cost.uploaded
     assert stored.updates(stored.train(3, record_updates=True), 1).shape == (4, run.weights.numel())
     with pytest.raises(fu.FucoreError, match="round is 4"):
         stored.updates(run, 4)

@@ -48,7 +48,7 @@ def test_what_is_not_reset_is_untouched(judged, monkeypatch, mode, reinit):
     task = task_of(judged)
     METHODS["fedmemprune"].function(task, ratio=0.3, rounds=2, mode=mode, reinit=reinit)
     kept = torch.ones(len(original.weights), dtype=bool).index_fill(0, seen["chosen"], False)
-    base = original.weights if mode == "paper" else task.remaining.train(1, 0, start=original.weights).weights
+    base = original.weights if mode == "paper" else task.remaining.train(1, task._stream, start=original.weights).weights
     assert torch.equal(seen["before"], base) and torch.equal(seen["after"][kept], base[kept])
     assert (seen["after"][~kept] != base[~kept]).float().mean() > 0.99
 
@@ -73,31 +73,61 @@ def test_reset_values_lie_within_the_published_bounds(judged):
 
 def test_one_round_is_the_reset_and_rounds_include_locating(judged):
     original, _, request = judged
-    code = fu.unlearn("fedmemprune", original, request, ratio=0.5, rounds=3, mode="code")
+    code = fu.unlearn("fedmemprune", original, request, ratio=0.5, rounds=3)
     assert [row["round"] for row in code.history] == [1, 1, 2, 3] and code.history[1]["stage"] == "reset"
-    assert fu.unlearn("fedmemprune", original, request, ratio=0.5, rounds=1, mode="code").history[-1]["stage"] == "reset"
+    assert fu.unlearn("fedmemprune", original, request, ratio=0.5, rounds=1).history[-1]["stage"] == "reset"
     examples = original.federation.without(request).clients.sizes.sum() * original.federation.local.epochs
     assert code.cost.examples == 3 * examples
-    paper = fu.unlearn("fedmemprune", original, request, ratio=0.5, rounds=3)
+    paper = fu.unlearn("fedmemprune", original, request, ratio=0.5, rounds=3, mode="paper")
     assert paper.cost.examples == 3 * examples + original.federation.without(request).clients.sizes.sum()
 
 
 def test_methods_without_need_cannot_read_the_forgotten(judged):
-    """Same bits when what must be forgotten is replaced by examples that raise when read."""
+    """Same bits when what must be forgotten is replaced by examples that raise when read; and no other way leads to it."""
     original, _, request = judged
-    fed = dataclasses.replace(original.federation, store=None)
-    blind_fed = poisoned(fed, request)
+    bare = dataclasses.replace(original, federation=dataclasses.replace(original.federation, store=None))
     for name in METHODS:
         if METHODS[name].needs:
             continue
-        weights = METHODS[name].function(
-            Task(dataclasses.replace(original, federation=fed), request, METHODS[name], 0), **METHODS[name].defaults
+        weights = (
+            METHODS[name].function(Task(bare, request, METHODS[name], 0), ratio=0.3)
+            if name == "fedmemprune"
+            else METHODS[name].function(Task(bare, request, METHODS[name], 0))
         )
-        task = Task(dataclasses.replace(original, federation=fed), request, METHODS[name], 0)
-        task.remaining = blind_fed
-        assert torch.equal(METHODS[name].function(task, **METHODS[name].defaults), weights), name
+        task = Task(bare, request, METHODS[name], 0)
+        task.remaining = poisoned(bare.federation, request)
+        assert torch.equal(METHODS[name].function(task, **({"ratio": 0.3} if name == "fedmemprune" else {})), weights), name
+        assert task.original.federation is None
         with pytest.raises(fu.FucoreError, match="does not declare it"):
             _ = task.forgotten
+
+
+def test_a_method_that_declares_it_reads_the_forgotten_and_pays(judged):
+    original, _, request = judged
+
+    @fu.method("relabel", needs=("forgotten data",))
+    def relabel(task, *, rounds=1):
+        return task.train(task.original.weights, rounds, on=task.forgotten)
+
+    try:
+        run = fu.unlearn("relabel", original, request)
+    finally:
+        del METHODS["relabel"]
+    assert run.cost.examples == original.federation.local.epochs * len(original.federation.forgotten(request))
+
+
+def test_whatever_changes_unlearning_changes_its_key(judged):
+    original, _, request = judged
+    slower = dataclasses.replace(original.federation, local=dataclasses.replace(original.federation.local, lr=1e-3))
+    keys = {fu.unlearn("fine-tune", run, request, rounds=1).key for run in (original, dataclasses.replace(original, federation=slower))}
+    keys |= {fu.unlearn("fine-tune", original, request, rounds=1, seed=1).key, fu.unlearn("fine-tune", original, request, rounds=2).key}
+    assert len(keys) == 4
+
+
+def test_recovery_does_not_replay_the_batches_of_training(judged):
+    original, _, request = judged
+    tuned = fu.unlearn("fine-tune", original, request, rounds=1, seed=0)
+    assert not torch.equal(tuned.weights, original.federation.without(request).train(1, 0, start=original.weights).weights)
 
 
 def test_the_original_is_never_changed(judged):
@@ -135,7 +165,7 @@ def test_automatic_ratio():
 
 def test_automatic_ratio_in_use(judged):
     original, _, request = judged
-    run = fu.unlearn("fedmemprune", original, request, rounds=1, mode="code")
+    run = fu.unlearn("fedmemprune", original, request, rounds=1)
     assert 0.05 <= run.log["ratio"] <= 0.9
 
 
@@ -175,6 +205,7 @@ def test_a_readers_method_in_one_function(judged, mine):
         (lambda o, r: fu.unlearn("fedmemprune", o, r, ratio="half"), "ratio is 'half'"),
         (lambda o, r: fu.unlearn("fedmemprune", o, r, rounds=0), "rounds is 0"),
         (lambda o, r: fu.unlearn("fedmemprune", o, r, mode="best"), "mode is 'best'"),
+        (lambda o, r: fu.unlearn("fedmemprune", o, r, mode="paper"), 'ratio "auto" is defined on client updates'),
         (lambda o, r: fu.unlearn("fine-tune", o, fu.forget.clients(0, 1, 2, 3)), "leaves no example"),
         (lambda o, r: fu.unlearn("fine-tune", dataclasses.replace(o, federation=None), r), "does not know its federation"),
     ],

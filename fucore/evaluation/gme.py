@@ -67,10 +67,12 @@ def assign_groups_as_published(scores: np.ndarray) -> np.ndarray:
 class Judges:
     """What is needed to judge any model: the true-label probabilities and hits of the models that never forgot or never knew.
 
-    ``original`` float [m], ``retrained`` float [K, m]: probability of the true label; ``retrained_hits`` bool [K, m].
+    ``original`` float [m], ``retrained`` float [K, m]: probability of the true label; ``original_hits`` bool [m],
+    ``retrained_hits`` bool [K, m]: whether it was the most probable.
     """
 
     original: np.ndarray
+    original_hits: np.ndarray
     retrained: np.ndarray
     retrained_hits: np.ndarray
 
@@ -111,11 +113,13 @@ def grouped_memorization(
     ``noise``           mean gap of *another retrained model*, treated exactly as a candidate (needs K >= 3)
     ``bound``           largest gap that is compatible with the candidate being one more retrained model (see below)
     ``as_retrained``    gap <= bound
+    ``conclusive``      bound < gap of the original model: the test could have told the difference that there is
     ==================  ======================================================================================================
 
     Intervals are 95 % percentile bootstrap intervals over examples and models.  ``bound`` is the half width of the 95 %
-    prediction interval for the mean of M further retrained models, t(K-1) * s * sqrt(1/M + 1/K), where s comes from the
-    pairwise differences of retrained models on groups that neither defined; it is at least one example.
+    prediction interval for one further retrained model, t(K-1) * s * sqrt(1 + 1/K), where s comes from the pairwise
+    differences of retrained models on groups that neither defined; it is at least one example.  The mean of several runs
+    of one method is held to the same bound, since runs that start from one original model are not independent.
     With ``protocol="code"`` the reference is biased, and neither noise nor bound is computed.
     """
     require_choice("protocol", protocol, ("cross-fitted", "code"))
@@ -134,23 +138,24 @@ def grouped_memorization(
         if protocol == "cross-fitted" and models >= 3
         else (np.full(len(names), np.nan),) * 2
     )
+    bound = stats.t.ppf(0.5 + CONFIDENCE / 2, max(models - 1, 1)) * spread * np.sqrt(1 + 1 / models)
+    bound = np.maximum(bound, 1 / np.maximum(sizes, 1))
+    original_gap = np.abs(np.mean([group_accuracy(judges.original_hits, groups, len(names)) for groups, _ in folds], axis=0) - reference)
+    tested = np.isfinite(bound)
     rows = []
     for name, hits in candidates.items():
         hits = np.atleast_2d(hits)
         require(hits.shape[1] == count, f"{name} was evaluated on {hits.shape[1]} examples, but there are {count} to forget.")
         accuracy = np.mean([group_accuracy(hits, groups, len(names)).mean(axis=0) for groups, _ in folds], axis=0)
         low, high = _bootstrap(judges, hits, folds, len(names), bootstrap, seed)
-        bound = np.maximum(
-            stats.t.ppf(0.5 + CONFIDENCE / 2, max(models - 1, 1)) * spread * np.sqrt(1 / len(hits) + 1 / models), 1 / np.maximum(sizes, 1)
-        )
         gap = np.abs(accuracy - reference)
         for g, group in enumerate(names):
             row = {"candidate": name, "runs": len(hits), "group": group, "examples": int(sizes[g])}
             row |= {"accuracy": accuracy[g], "accuracy_low": low["accuracy"][g], "accuracy_high": high["accuracy"][g]}
             row |= {"retrained": reference[g], "retrained_low": low["retrained"][g], "retrained_high": high["retrained"][g]}
             row |= {"gap": gap[g], "difference_low": low["difference"][g], "difference_high": high["difference"][g]}
-            row |= {"noise": noise[g], "bound": bound[g] if np.isfinite(spread[g]) else np.nan}
-            rows.append(row | {"as_retrained": bool(gap[g] <= bound[g]) if np.isfinite(spread[g]) else None})
+            row |= {"noise": noise[g], "bound": bound[g], "conclusive": bool(bound[g] < original_gap[g]) if tested[g] else None}
+            rows.append(row | {"as_retrained": bool(gap[g] <= bound[g]) if tested[g] else None})
     return pd.DataFrame(rows)
 
 

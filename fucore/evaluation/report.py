@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 from collections.abc import Sequence
@@ -14,9 +15,9 @@ from ..data import Split
 from ..errors import require, require_choice
 from ..federation import Federation
 from ..forgetting import Request
-from ..run import Run
+from ..run import Run, hash_tensor, plain
 from . import cost, fairness
-from .gme import Judges, grouped_memorization
+from .gme import Judges, assign_groups, group_accuracy, group_names, grouped_memorization
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,11 @@ class Report:
     retrained_models: int
 
     def table(self) -> pd.DataFrame:
-        """Table 1's layout: accuracy (gap) in per cent for each group, ``≈`` where it cannot be told from retraining."""
+        """Table 1's layout: accuracy (gap) in per cent for each group.
+
+        ``≈``: cannot be told from one more retrained model, in a group where the original model can; ``?``: the test cannot
+        tell the original either.  The row of the retrained models shows their own gap and, after ±, the bound of the test.
+        """
         columns = {}
         for candidate, rows in self.groups.groupby("candidate", sort=False):
             columns[candidate] = {row.group: _cell(row, candidate) for row in rows.itertuples()}
@@ -46,6 +51,7 @@ class Report:
         table["test acc."] = [f"{100 * value:.1f}" for value in summary.test_accuracy]
         table["local fairness"] = ["–" if np.isnan(value) else f"{value:.4f}" for value in summary.local_fairness]
         table["examples ×1000"] = [f"{value / 1000:.0f}" for value in summary.examples]
+        table["examples to target ×1000"] = [f"{value / 1000:.0f}" if np.isfinite(value) else "–" for value in summary.examples_to_target]
         table["speed-up"] = ["–" if np.isnan(value) else f"{value:.1f}×" for value in summary.speed_up]
         table.index.name = None
         return table
@@ -57,13 +63,20 @@ class Report:
         return group_figure(self, axes)
 
     def verdict(self, candidate: str) -> str:
-        """One sentence: in how many groups a candidate cannot be told from one more retrained model."""
+        """One sentence: in which groups a candidate can be told from one more retrained model, each tested at 5 %."""
         rows = self.groups[self.groups.candidate == candidate]
         require(len(rows) > 0, f"candidate is {candidate!r}, but must be one of: {', '.join(self.groups.candidate.unique())}.")
-        told = [row.group for row in rows.itertuples() if not row.as_retrained]
-        if not told:
-            return f"{candidate} cannot be told from retraining in any of the {len(rows)} groups."
-        return f"{candidate} differs from retraining in {len(told)} of {len(rows)} groups ({', '.join(told)})."
+        if rows.as_retrained.isna().any():
+            return f"{candidate} was not tested against retraining: that needs at least 3 retrained models and cross-fitted groups."
+        differs = [row.group for row in rows.itertuples() if not row.as_retrained]
+        agrees = [row.group for row in rows.itertuples() if row.as_retrained and row.conclusive]
+        open_ = [row.group for row in rows.itertuples() if row.as_retrained and not row.conclusive]
+        parts = [
+            f"{word} in {len(groups)} of {len(rows)} groups ({', '.join(groups)})"
+            for word, groups in (("differs", differs), ("agrees", agrees), ("leaves open", open_))
+            if groups
+        ]
+        return f"{candidate} against retraining: {'; '.join(parts)}."
 
     def save(self, stem) -> None:
         """Write ``<stem>.groups.csv``, ``<stem>.summary.csv`` and ``<stem>.json`` (everything, with the scores)."""
@@ -82,7 +95,10 @@ class Report:
         return f"{self.table().to_string()}\n{self.retrained_models} retrained models, {self.protocol}. {self.leak}"
 
     def _repr_html_(self) -> str:
-        note = f"Per cent accuracy, (gap to retraining), ≈ cannot be told from one more retrained model. {self.retrained_models} retrained models, {self.protocol} groups. {self.leak}"
+        note = (
+            "Per cent accuracy (gap to retraining). ≈: cannot be told from one more retrained model, where the original can; ?: too few examples or models to tell even the original. "
+            f"Row Retrained: gap of another retrained model, ± largest gap that could be one. {self.retrained_models} retrained models, {self.protocol} groups. {self.leak}"
+        )
         table, groups = self.table(), self.groups.group.nunique()
         return f"{table.iloc[:, :groups].to_html(border=0)}{table.iloc[:, groups:].to_html(border=0)}<p><small>{note}</small></p>"
 
@@ -109,13 +125,11 @@ def compare(
     federation = original.federation
     require(federation is not None, "the original run does not know its federation: train it again (from the store).")
     retrained = list(retrained)
-    require(len(retrained) > 0, "compare needs retrained runs: federation.without(request).train_many(...).")
     without = federation.without(request)
-    for run in retrained:
-        require(
-            run.config.get("clients") == without.clients.hash,
-            "a run given as retrained was not trained in federation.without(request), so it cannot be the reference.",
-        )
+    _check_retrained(retrained, without)
+    for name, runs in candidates.items():
+        for run in [runs] if isinstance(runs, Run) else runs:
+            _check_candidate(name, run, original, request)
     groups_of = {"Original": [original], "Retrained": retrained} | {
         name: [runs] if isinstance(runs, Run) else list(runs) for name, runs in candidates.items()
     }
@@ -127,6 +141,9 @@ def compare(
         federation, original, retrained, forgotten, {name: runs for name, runs in groups_of.items() if name != "Retrained"}
     )
     groups = grouped_memorization(judges, hits, protocol=protocol, bootstrap=bootstrap, seed=seed)
+    held_by_others = np.isin(indices, np.concatenate(without.clients.indices))
+    leaked = dict(zip(group_names(len(indices)), group_accuracy(held_by_others, assign_groups(judges.scores), groups.group.nunique())))
+    groups["leaked"] = groups.group.map(leaked)
     groups = pd.concat([_retrained_rows(groups), groups], ignore_index=True)
     groups["order"] = groups.candidate.map({name: place for place, name in enumerate(groups_of)})
     groups = groups.sort_values("order", kind="stable").drop(columns="order").reset_index(drop=True)
@@ -134,7 +151,7 @@ def compare(
     summary = pd.DataFrame(
         [_summary(name, runs, federation, without, before, retrained, forgotten, fairness_kind) for name, runs in groups_of.items()]
     )
-    return Report(groups, summary, indices, judges.scores, str(federation.clients.leak_audit()), protocol, len(retrained))
+    return Report(groups, summary, indices, judges.scores, str(federation.leak_audit), protocol, len(retrained))
 
 
 def judge_examples(
@@ -147,7 +164,7 @@ def judge_examples(
         return probabilities[np.arange(len(split)), split.labels].numpy(), (probabilities.argmax(1) == split.labels).numpy()
 
     references = [look(run) for run in retrained]
-    judges = Judges(look(original)[0], np.stack([p for p, _ in references]), np.stack([hit for _, hit in references]))
+    judges = Judges(*look(original), np.stack([p for p, _ in references]), np.stack([hit for _, hit in references]))
     return judges, {name: np.stack([look(run)[1] for run in runs]) for name, runs in candidates.items()}
 
 
@@ -164,10 +181,38 @@ def _summary(name, runs, federation, without, before, retrained, forgotten, kind
     }
     for unit in ("examples", "uploaded", "downloaded", "stored", "seconds"):
         row[unit] = float(np.mean([getattr(run.cost, unit) for run in runs]))
-    if name in ("Original", "Retrained"):
-        return row | {"speed_up": 1.0 if name == "Retrained" else float("nan")}
-    # one missing value makes the mean missing: a method that only sometimes gets there has no honest speed-up
-    return row | {"speed_up": float(np.mean([cost.speed_up(run, reference) for run in runs for reference in retrained]))}
+    target = cost.target_accuracy(retrained)
+    row["examples_to_target"] = float(np.median([cost.time_to_accuracy(run, target) for run in runs]))
+    return row | {"speed_up": 1.0 if name == "Retrained" else float("nan") if name == "Original" else cost.speed_up(runs, retrained)}
+
+
+def _check_retrained(retrained: list[Run], without: Federation) -> None:
+    """Refuse references that are none: trained elsewhere, otherwise, from a given start, or one run given twice."""
+    require(len(retrained) > 0, "compare needs retrained runs: federation.without(request).train_many(...).")
+    expected = {key: value for key, value in plain(without.config).items() if key not in ("model_fingerprint", "code", "torch")}
+    for run in retrained:
+        same = {key: run.config.get(key) for key in expected} == expected and run.config["start"] is None
+        require(
+            same, "a run given as retrained was not trained from a new start in federation.without(request), so it cannot be the reference."
+        )
+    require(
+        len({run.config["rounds"] for run in retrained}) == 1,
+        "the retrained runs were trained for different numbers of rounds, so they are not one reference.",
+    )
+    require(
+        len({hash_tensor(run.weights) for run in retrained}) == len(retrained),
+        "the same retrained run is given twice: train with different seeds.",
+    )
+
+
+def _check_candidate(name: str, run: Run, original: Run, request: Request) -> None:
+    """Refuse to judge a model unlearned from another original or for another request."""
+    if "method" not in run.config:
+        return
+    require(
+        run.config["original"] == hash_tensor(original.weights), f"{name} was unlearned from another original model than the one given."
+    )
+    require(run.config["request"] == plain(dataclasses.asdict(request)), f"{name} was unlearned for another request than {request}.")
 
 
 def _retrained_rows(groups: pd.DataFrame) -> pd.DataFrame:
@@ -176,14 +221,17 @@ def _retrained_rows(groups: pd.DataFrame) -> pd.DataFrame:
     rows["candidate"] = "Retrained"
     rows[["accuracy", "accuracy_low", "accuracy_high"]] = rows[["retrained", "retrained_low", "retrained_high"]]
     rows["gap"] = rows["noise"]
-    rows[["difference_low", "difference_high", "bound"]] = np.nan
+    rows[["difference_low", "difference_high"]] = np.nan
     rows["as_retrained"] = None
     return rows
 
 
 def _cell(row, candidate: str) -> str:
     gap = "" if np.isnan(row.gap) else f" ({100 * row.gap:.1f})"
-    return f"{100 * row.accuracy:.1f}{gap}{' ≈' if row.as_retrained and candidate != 'Retrained' else ''}"
+    if candidate == "Retrained":
+        return f"{100 * row.accuracy:.1f}{gap}" + ("" if np.isnan(row.bound) else f" ±{100 * row.bound:.0f}")
+    mark = "" if not row.as_retrained else " ≈" if row.conclusive else " ?"
+    return f"{100 * row.accuracy:.1f}{gap}{mark}"
 
 
 def _std(values: np.ndarray) -> float:

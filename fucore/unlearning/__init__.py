@@ -12,7 +12,9 @@ declares that it needs, and keeps the account of what it spends.
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import functools
 import importlib
 import inspect
 import pathlib
@@ -26,7 +28,9 @@ import torch
 from ..errors import FucoreError, require, require_choice, require_whole
 from ..federation import BYTES_A_WEIGHT, Federation
 from ..forgetting import Request
-from ..run import Cost, Run, hash_of, provenance, source_of
+from ..models import derived_seed
+from ..partition import Partition
+from ..run import Cost, Run, hash_of, hash_tensor, plain, provenance, source_of
 
 NEEDS = {"forgotten data": "examples of the clients that leave"}
 
@@ -62,34 +66,42 @@ def method(name: str, *, needs: tuple[str, ...] = (), citation: str = ""):
 
 
 class Task:
-    """What a method works with.  Reading ``forgotten`` without having declared it raises ``FucoreError``.
+    """What a method works with.
 
-    ``original``: the trained ``Run``; ``remaining``: the federation without the forgotten examples; ``seed``: for
-    every random choice; ``log``: a dict for whatever the method wants to tell.
+    ``original``: the trained :class:`~fucore.run.Run`, without a federation to reach data through; ``remaining``: the
+    federation without the forgotten examples, which are blank in its data; ``seed``: for every random choice; ``log``: a
+    dict for whatever the method wants to tell; ``round``: federated rounds so far.  What runs through the task is
+    accounted for in the result's cost and history.
     """
 
     def __init__(self, original: Run, request: Request, chosen: Method, seed: int):
-        self.original, self.request, self.method, self.seed = original, request, chosen, seed
         self._federation = original.federation
-        self.remaining: Federation = original.federation.without(request)
+        self.original = dataclasses.replace(original, federation=None)
+        self.request, self.method, self.seed = request, chosen, seed
+        self.remaining: Federation = self._federation.without(request)
         self.round, self.cost, self.history, self.log = 0, Cost(), [], {}
+        # a stream of its own: recovery must not replay the batches of a retrained model with the same seed
+        self._stream = derived_seed(seed, 8002)
 
     @property
     def forgotten(self) -> Federation:
-        """A federation of only the clients that were asked, holding only what they must forget."""
+        """A federation of only the clients that were asked, holding only what they must forget; raises unless declared in ``needs``."""
         require(
             "forgotten data" in self.method.needs,
             f"{self.method.name} reads the forgotten data but does not declare it: add needs=('forgotten data',) to its @method.",
         )
-        data = self._federation.data.train.labels
-        asked = self.request.forgotten(data, self._federation.clients)
-        return dataclasses.replace(self._federation, clients=type(self._federation.clients)(asked, f"to forget: {self.request}"))
+        asked = self.request.forgotten(self._federation.data.train.labels, self._federation.clients)
+        return dataclasses.replace(self._federation, clients=Partition(asked, f"to forget: {self.request}"))
 
-    def train(self, weights: torch.Tensor, rounds: int, **options) -> torch.Tensor:
-        """FedAvg on the remaining clients from ``weights``; returns the new weights.  Zero rounds return them as they are."""
+    def train(self, weights: torch.Tensor, rounds: int, *, on: Federation | None = None, **options) -> torch.Tensor:
+        """FedAvg from ``weights`` on the remaining clients (or ``on`` the forgotten ones); returns the new weights.
+
+        ``options`` as for :meth:`Federation.train <fucore.federation.Federation.train>`.  Zero rounds return ``weights``.
+        """
         if rounds == 0:
             return weights
-        run = self.remaining.train(rounds, self.seed, start=weights, first_round=self.round, **options)
+        federation = self.remaining if on is None else on
+        run = federation.train(rounds, self._stream, start=weights, first_round=self.round, keep=False, **options)
         for row in run.history:
             self.history.append(
                 {
@@ -138,27 +150,25 @@ def unlearn(name: str, original: Run, request: Request, *, seed: int = 0, **para
     chosen = METHODS[require_choice("method", name, METHODS)]
     unknown = sorted(set(parameters) - set(chosen.defaults))
     require(not unknown, f"{name} has no parameter {unknown[0] if unknown else ''!r}, only: {', '.join(chosen.defaults) or 'none'}.")
-    require(
-        original.federation is not None, "this run does not know its federation: train it again (from the store) with Federation.train."
-    )
-    require_whole("seed", seed, 0)
     federation = original.federation
+    require(federation is not None, "this run does not know its federation: train it again (from the store) with Federation.train.")
+    require_whole("seed", seed, 0)
     settings = {**chosen.defaults, **parameters}
-    code = source_of(chosen.function)
+    task = Task(original, request, chosen, seed)
     config = {
         "method": name,
-        **settings,
+        "parameters": settings,
         "seed": seed,
         "request": dataclasses.asdict(request),
-        "original": original.key,
-        "code": code and hash_of([code, _shared_code()]),
-        "torch": torch.__version__,
+        "original": hash_tensor(original.weights),
+        "remaining": task.remaining.config,
+        "forgotten": federation.config,
+        "code": [source_of(chosen.function), _shared_code()],
     }
-    key = None if federation.store is None or original.key is None or code is None else hash_of(config)
+    key = None if federation.store is None or config["code"][0] is None else hash_of(config)
     found = key and federation.store.get(key)
     if found:
         return dataclasses.replace(found, federation=federation)
-    task = Task(original, request, chosen, seed)
     weights = chosen.function(task, **settings)
     require(
         isinstance(weights, torch.Tensor) and weights.shape == original.weights.shape,
@@ -166,15 +176,16 @@ def unlearn(name: str, original: Run, request: Request, *, seed: int = 0, **para
     )
     if not torch.isfinite(weights).all():
         raise FucoreError(f"{name} diverged: its weights are no longer finite; try gentler parameters than {settings}.")
-    run = Run(weights.cpu(), task.history, config, task.cost, provenance(federation.data), key, federation, task.log)
+    run = Run(weights.cpu(), task.history, plain(config), task.cost, provenance(federation.data), key, federation, plain(task.log))
     if key:
         federation.store.put(run)
     return run
 
 
-def _shared_code() -> list[str]:
-    """Source that methods share, part of every result's key."""
-    return [path.read_text() for path in sorted(pathlib.Path(__file__).parent.glob("*.py"))]
+@functools.cache
+def _shared_code() -> str:
+    """Hash of this module, layout and comments aside; a method's own helpers count through the method's code."""
+    return hash_of(ast.dump(ast.parse(pathlib.Path(__file__).read_text())))
 
 
 for _module in pkgutil.iter_modules(__path__):

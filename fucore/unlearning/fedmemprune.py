@@ -6,7 +6,8 @@
     theta[M] <- new initial values;             then FedAvg on the remaining clients, Eq. 16
 
 The paper prunes the original model and then fine-tunes for T rounds.  The public code first takes one round of FedAvg
-(which also gives g), prunes the result, and fine-tunes for the T-1 rounds that are left.
+(which also gives g), prunes the result, and fine-tunes for the T-1 rounds that are left.  The printed results come from
+the code, so that is the default.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ LOWEST_AUTOMATIC, HIGHEST_AUTOMATIC = 0.05, 0.9
 
 
 @method("fedmemprune", citation="Wei et al., KDD 2026")
-def fedmemprune(task, *, ratio: float | str = "auto", rounds: int = 4, mode: str = "paper", reinit: str = "fresh_model"):
+def fedmemprune(task, *, ratio: float | str = "auto", rounds: int = 4, mode: str = "code", reinit: str = "fresh_model"):
     """Unlearn by resetting the share ``ratio`` of least important parameters.
 
-    ``ratio`` in [0, 1], or ``"auto"`` (App. H.2, see :func:`automatic_ratio`); ``rounds`` of
+    ``ratio`` in [0, 1], or ``"auto"`` (App. H.2, see :func:`automatic_ratio`; only in ``mode="code"``); ``rounds`` of
     federated training, the locating round of ``mode="code"`` included; ``reinit``: ``"fresh_model"`` copies the
     entries of a newly drawn network, ``"code"`` draws as the public code does.
     """
@@ -42,6 +43,10 @@ def fedmemprune(task, *, ratio: float | str = "auto", rounds: int = 4, mode: str
         theta = original
         importance = task.mean_gradient(original).abs()
     if ratio == "auto":
+        require(
+            mode == "code",
+            'ratio "auto" is defined on client updates, which mode="paper" does not make: give a number, or use mode="code".',
+        )
         ratio = automatic_ratio(importance)
     require_number("ratio", ratio, 0.0, 1.0)
     task.log["ratio"] = ratio
