@@ -4,7 +4,7 @@ PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: book render record test benchmark clean
+.PHONY: book render record test clean
 
 book: $(VENV)/ready
 	$(BIN)/python book/build.py book

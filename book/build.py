@@ -48,7 +48,13 @@ def execute(text: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
     nbformat.write(unexecuted(text), source)
     with _environment(FUCORE_RECORDING="1", FUCORE_PROGRESS="0"):
         papermill.execute_notebook(
-            source, target, kernel_name="python3", cwd=ROOT, log_output=False, progress_bar={"desc": text.stem, "leave": True}
+            source,
+            target,
+            kernel_name="python3",
+            cwd=ROOT,
+            log_output=False,
+            extra_arguments=["--log-level=40"],  # the kernel's warning about its local connection is no news here
+            progress_bar={"desc": text.stem, "leave": True},
         )
     source.unlink()
     nbformat.write(normalised(nbformat.read(target, 4)), target)

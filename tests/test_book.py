@@ -170,6 +170,11 @@ def test_dark_mode_gives_figures_no_white_card(browser, book):
     assert browser.execute_script("return document.documentElement.dataset.theme") == "dark"
     background = browser.execute_script("return getComputedStyle(document.querySelector('.cell_output img')).backgroundColor")
     assert background == "rgba(0, 0, 0, 0)"
+    explorer = "getComputedStyle(document.querySelector('.fu-explorer').closest('.text_html'))"
+    assert browser.execute_script(f"return {explorer}.backgroundColor") == "rgba(0, 0, 0, 0)"
+    assert browser.execute_script(f"return {explorer}.color") == browser.execute_script(
+        "return getComputedStyle(document.querySelector('.bd-article')).color"
+    )
 
 
 def test_the_slider_moves_the_picture_without_kernel_or_network(browser, book):

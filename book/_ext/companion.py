@@ -97,6 +97,13 @@ def _table(head, rows):
     return table
 
 
+def drop_thebe(app, page, template, context, doctree):
+    """Jupyter Book always adds Thebe's scripts, twice, which is an error in the browser; the book has no live kernels to offer."""
+    context["script_files"] = [
+        file for file in context.get("script_files", []) if "thebe" not in f"{file}{getattr(file, 'attributes', '')}".lower()
+    ]
+
+
 def add_mathjax(app, exception):
     """Copy MathJax and its fonts out of the package whose name Python cannot import."""
     if exception is not None or app.builder.format != "html":
@@ -122,6 +129,7 @@ def forbid_foreign_hosts(app, exception):
 
 def setup(app):
     app.connect("doctree-read", add_rerun_box)
+    app.connect("html-page-context", drop_thebe, priority=900)
     app.connect("build-finished", add_mathjax)
     app.connect("build-finished", forbid_foreign_hosts)
     return {"version": "1", "parallel_read_safe": True}

@@ -13,6 +13,7 @@ import pathlib
 import pandas as pd
 
 import fucore as fu
+from fucore.evaluation.report import cell
 from fucore.run import provenance
 
 
@@ -21,9 +22,7 @@ def short(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (split, candidate), groups in table.groupby(["split", "candidate"], sort=False):
         row = {"split": split, "model": candidate}
-        for group in groups.itertuples():
-            same = " ≈" if group.as_retrained is True and candidate != "Retrained" else ""
-            row[group.group] = f"{100 * group.accuracy:.1f} ({100 * group.gap:.1f}){same}"
+        row |= {group.group: cell(group, candidate) for group in groups.itertuples()}
         first = groups.iloc[0]
         rows.append(row | {"forget": f"{100 * first.forget_accuracy:.1f}", "test": f"{100 * first.test_accuracy:.1f}"})
     return pd.DataFrame(rows)

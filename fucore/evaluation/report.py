@@ -44,14 +44,14 @@ class Report:
         """
         columns = {}
         for candidate, rows in self.groups.groupby("candidate", sort=False):
-            columns[candidate] = {row.group: _cell(row, candidate) for row in rows.itertuples()}
+            columns[candidate] = {row.group: cell(row, candidate) for row in rows.itertuples()}
         table = pd.DataFrame(columns).T
         summary = self.summary.set_index("candidate")
         table["forget acc."] = [f"{100 * value:.1f}" for value in summary.forget_accuracy]
         table["test acc."] = [f"{100 * value:.1f}" for value in summary.test_accuracy]
         table["local fairness"] = ["–" if np.isnan(value) else f"{value:.4f}" for value in summary.local_fairness]
         table["examples ×1000"] = [f"{value / 1000:.0f}" for value in summary.examples]
-        table["examples to target ×1000"] = [f"{value / 1000:.0f}" if np.isfinite(value) else "–" for value in summary.examples_to_target]
+        table["to target ×1000"] = [f"{value / 1000:.0f}" if np.isfinite(value) else "–" for value in summary.examples_to_target]
         table["speed-up"] = ["–" if np.isnan(value) else f"{value:.1f}×" for value in summary.speed_up]
         table.index.name = None
         return table
@@ -226,7 +226,8 @@ def _retrained_rows(groups: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def _cell(row, candidate: str) -> str:
+def cell(row, candidate: str) -> str:
+    """One entry of a table: accuracy (gap) and mark, in per cent; for the retrained models the bound of the test after ±."""
     gap = "" if np.isnan(row.gap) else f" ({100 * row.gap:.1f})"
     if candidate == "Retrained":
         return f"{100 * row.accuracy:.1f}{gap}" + ("" if np.isnan(row.bound) else f" ±{100 * row.bound:.0f}")
