@@ -279,7 +279,10 @@ def _checked(name, x_train, y_train, x_test, y_test, classes) -> Dataset:
     for part, images, labels in (("train", x_train, y_train), ("test", x_test, y_test)):
         images, labels = np.asarray(images), np.asarray(labels)
         require(images.dtype != object, f"{name}: x_{part} mixes image sizes; resize the images to one size first.")
-        require(images.dtype == np.uint8, f"{name}: x_{part} is {images.dtype}, but pixels must be uint8 from 0 to 255.")
+        require(
+            images.dtype == np.uint8,
+            f"{name}: x_{part} is {images.dtype}, but pixels must be uint8 from 0 to 255; for pixels in 0..1 save (255 * x).round().astype('uint8').",
+        )
         require(
             images.ndim in (3, 4) and images.size > 0,
             f"{name}: x_{part} has shape {images.shape}, but must be [N, H, W] or [N, H, W, channels], N at least 1.",

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from .data import Dataset, Split
-from .errors import FucoreError, require_choice, require_number, require_whole
+from .errors import FucoreError, require, require_choice, require_number, require_whole
 from .models import FlatModel, build
 
 EVALUATION_BATCH = 500
@@ -96,6 +96,12 @@ class Worker:
         side = preprocessing.resize
         self.net = FlatModel(build(model, (channels, side or height, side or width), len(data.classes), seed=0), device)
         self.data = data
+        with torch.no_grad():
+            outputs = self.net.module(torch.zeros(1, channels, side or height, side or width, device=device)).shape
+        require(
+            tuple(outputs) == (1, len(data.classes)),
+            f"the model gives outputs of shape {tuple(outputs)} for one image, but must give (1, {len(data.classes)}), one logit a class.",
+        )
         mean = torch.tensor(data.mean) if preprocessing.normalise else torch.zeros(channels)
         std = torch.tensor(data.std) if preprocessing.normalise else torch.full((channels,), 255.0)
         self.scale = (1 / std).view(-1, 1, 1).to(device)
@@ -244,7 +250,7 @@ def check_device(device: str, precision: str) -> None:
     require_choice("precision", precision, ("fp32", "bf16"))
     try:
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError):
         raise FucoreError(
-            f"device is {device!r}, but torch cannot use it here ({str(error).splitlines()[0]}): choose 'cpu' or 'cuda'."
+            f"device is {device!r}, which torch cannot use on this machine: choose 'cpu', or 'cuda' where there is a GPU."
         ) from None

@@ -59,6 +59,15 @@ class Federation:
     store: Store | None = dataclasses.field(default_factory=Store)
 
     def __post_init__(self):
+        if isinstance(self.store, (str, pathlib.Path)):
+            object.__setattr__(self, "store", Store(self.store))
+        require(isinstance(self.local, LocalTraining), f"local is {self.local!r}, but must be fu.LocalTraining(...).")
+        require(
+            not isinstance(self.model, torch.nn.Module),
+            "model is a network, but must be a function (shape, classes) -> network, so that new ones can be drawn.",
+        )
+        if self.workers is not None:
+            require_whole("workers", self.workers, 1)
         require_choice("aggregation", self.aggregation, ("uniform", "size"))
         require_number("participation", self.participation, 0.0, 1.0, open_low=True)
         check_device(self.device, self.precision)
@@ -128,6 +137,8 @@ class Federation:
 
     def train_many(self, rounds: int, seeds: Sequence[int], **options) -> list[Run]:
         """One independent run a seed; options as for :meth:`train`."""
+        seeds = list(seeds) if hasattr(seeds, "__iter__") else []
+        require(len(seeds) == len(set(seeds)) > 0, "seeds must be a list of different whole numbers, such as range(1, 5).")
         return [self.train(rounds, seed, **options) for seed in progress(seeds, "training")]
 
     def _train(self, start, hooks, config, key) -> Run:
@@ -141,7 +152,7 @@ class Federation:
             theta, state = checkpoint[0].to(self.device), checkpoint[1]
             history, cost, done = state["history"], Cost(**state["cost"]), state["done"]
         saved = clock = time.perf_counter()
-        for index in progress(range(done, rounds), "rounds"):
+        for index in progress(range(done, rounds), "rounds", done, rounds):
             participants = self._participants(seed, first + index)
             lr = self.local.rate(first + index, config["horizon"])
             theta = self._round(theta, participants, lr, (seed, first + index), hooks, key if config["record_updates"] else None)

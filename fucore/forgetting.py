@@ -77,7 +77,7 @@ def client(number: int) -> Request:
 
 
 def clients(*numbers: int) -> Request:
-    """Everything that several clients hold."""
+    """Everything that several clients hold, given one by one or as one list."""
     return Request(clients=_distinct(numbers))
 
 
@@ -92,10 +92,12 @@ def class_of_client(label: int, number: int) -> Request:
 
 
 def examples(indices) -> Request:
-    """Single training examples, by index."""
-    return Request(examples=_distinct(np.asarray(indices).tolist()))
+    """Single training examples, by index or as a boolean mask over all of them."""
+    indices = np.asarray(indices)
+    return Request(examples=_distinct((np.flatnonzero(indices) if indices.dtype == bool else indices).reshape(-1)))
 
 
 def _distinct(values) -> tuple[int, ...]:
+    values = np.concatenate([np.atleast_1d(value) for value in values]).tolist() if len(values) else []
     require(len(values) > 0, "a request needs at least one client, class or example.")
     return tuple(sorted(set(values)))

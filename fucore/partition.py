@@ -69,6 +69,7 @@ class Partition:
             "name": self.name,
             "parameters": {key: str(value) if value == np.inf else value for key, value in self.parameters.items()},
         }
+        pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
         pathlib.Path(path).write_text(json.dumps({**record, "indices": [indices.tolist() for indices in self.indices]}) + "\n")
 
     @staticmethod

@@ -80,7 +80,7 @@ def partition_figure(partition, labels, classes=None):
 
 def group_figure(report, axes=None):
     """Accuracy per memorization group: retraining as a band (95 % interval), each candidate as dots with intervals."""
-    figure, axes = (axes.figure, axes) if axes is not None else plt.subplots(figsize=(8, 3.8))
+    figure, axes = (axes.figure, axes) if axes is not None else plt.subplots(figsize=(8, 3.8), layout="constrained")
     groups = report.groups
     names = list(groups.group.unique())
     place = np.arange(len(names))
@@ -107,7 +107,7 @@ def group_figure(report, axes=None):
     axes.set_xticks(place, names)
     axes.set(xlabel="most memorized  ←  memorization percentile  →  least memorized", ylabel="accuracy, %", ylim=(-3, 103))
     axes.grid(axis="x", visible=False)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.legend(loc="outside right upper")
     return figure
 
 

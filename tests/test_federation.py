@@ -230,6 +230,13 @@ def test_resize_and_normalise(digits):
         (lambda fed: dataclasses.replace(fed, precision="fp8"), "precision is 'fp8'"),
         (lambda fed: dataclasses.replace(fed, clients=Partition((np.array([10**6]),))), "has only 1438 training examples"),
         (lambda fed: fu.LocalTraining(batch=0), "batch is 0"),
+        (lambda fed: dataclasses.replace(fed, local={"epochs": 1}), "must be fu.LocalTraining"),
+        (lambda fed: dataclasses.replace(fed, model=nn.Linear(1, 1)), "must be a function"),
+        (
+            lambda fed: dataclasses.replace(fed, model=lambda shape, classes: nn.Sequential(nn.Flatten(), nn.Linear(64, 3))).train(1),
+            "one logit a class",
+        ),
+        (lambda fed: dataclasses.replace(fed, workers=0), "workers is 0"),
         (lambda fed: fu.LocalTraining(lr=-1), "lr is -1"),
         (lambda fed: dataclasses.replace(fed, local=fu.LocalTraining(optimizer="sgd", lr=1e9)).train(2), "training diverged in round 1"),
     ],

@@ -12,6 +12,8 @@ CLIENTS = iid(LABELS, 4)
     "request_, expected",
     [
         (fu.forget.client(1), lambda i, y: np.isin(i, CLIENTS.indices[1])),
+        (fu.forget.clients([3, 1]), lambda i, y: np.isin(i, np.concatenate([CLIENTS.indices[1], CLIENTS.indices[3]]))),
+        (fu.forget.examples(np.arange(100) < 5), lambda i, y: i < 5),
         (fu.forget.clients(3, 1, 1), lambda i, y: np.isin(i, np.concatenate([CLIENTS.indices[1], CLIENTS.indices[3]]))),
         (fu.forget.classes(2), lambda i, y: y == 2),
         (fu.forget.class_of_client(2, 1), lambda i, y: (y == 2) & np.isin(i, CLIENTS.indices[1])),

@@ -213,3 +213,40 @@ def test_a_readers_method_in_one_function(judged, mine):
 def test_errors_say_what_is_allowed(judged, act, sentence):
     with pytest.raises(fu.FucoreError, match=sentence):
         act(judged[0], judged[2])
+
+
+def test_methods_may_work_in_place_draw_numbers_and_stay_within_bounds(judged):
+    original, _, request = judged
+    fed, before = original.federation, original.weights.clone()
+    bare = dataclasses.replace(original, federation=dataclasses.replace(fed, store=None))
+
+    @fu.method("in place")
+    def in_place(task, *, scale=0.01):
+        return task.original.weights.add_(scale * torch.randn(len(task.original.weights)))
+
+    @fu.method("cheat")
+    def cheat(task, *, rounds=1):
+        return task.train(task.original.weights, rounds, on=fed)
+
+    try:
+        assert torch.equal(*(fu.unlearn("in place", bare, request, seed=1).weights for _ in range(2)))
+        assert torch.equal(original.weights, before)
+        with pytest.raises(fu.FucoreError, match="cheat may train on task.remaining"):
+            fu.unlearn("cheat", bare, request)
+        with pytest.raises(fu.FucoreError, match="fine-tune is a method of fucore's own"):
+            fu.method("fine-tune")(lambda task: task.original.weights)
+        with pytest.raises(fu.FucoreError, match="parameter k needs a default value"):
+
+            @fu.method("bare")
+            def bare_method(task, *, k):
+                return k
+
+    finally:
+        del METHODS["in place"], METHODS["cheat"]
+
+
+def test_unlearning_twice_is_refused_with_the_cure(judged):
+    original, _, request = judged
+    once = fu.unlearn("fine-tune", original, request, rounds=1)
+    with pytest.raises(fu.FucoreError, match="forget everything at once"):
+        fu.unlearn("fine-tune", once, fu.forget.client(1))

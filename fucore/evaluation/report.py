@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -73,7 +74,7 @@ class Report:
         open_ = [row.group for row in rows.itertuples() if row.as_retrained and not row.conclusive]
         parts = [
             f"{word} in {len(groups)} of {len(rows)} groups ({', '.join(groups)})"
-            for word, groups in (("differs", differs), ("agrees", agrees), ("leaves open", open_))
+            for word, groups in (("differs", differs), ("agrees", agrees), ("is undecided", open_))
             if groups
         ]
         return f"{candidate} against retraining: {'; '.join(parts)}."
@@ -81,6 +82,7 @@ class Report:
     def save(self, stem) -> None:
         """Write ``<stem>.groups.csv``, ``<stem>.summary.csv`` and ``<stem>.json`` (everything, with the scores)."""
         stem = pathlib.Path(stem)
+        stem.parent.mkdir(parents=True, exist_ok=True)
         self.groups.to_csv(stem.with_name(stem.name + ".groups.csv"), index=False)
         self.summary.to_csv(stem.with_name(stem.name + ".summary.csv"), index=False)
         record = {"protocol": self.protocol, "retrained_models": self.retrained_models, "leak_audit": self.leak}
@@ -91,15 +93,25 @@ class Report:
         record |= {"indices": self.indices.tolist(), "scores": self.scores.tolist()}
         stem.with_name(stem.name + ".json").write_text(json.dumps(record, indent=1) + "\n")
 
+    @property
+    def legend(self) -> str:
+        """How to read the table, with the sizes of the groups."""
+        first = self.groups[self.groups.candidate == "Original"]
+        sizes = ", ".join(map(str, first.examples))
+        return (
+            f"Accuracy in per cent in groups of {sizes} forgotten examples, from the most to the least memorized (percentiles of the score), and in brackets the gap to retraining.\n"
+            "≈ cannot be told from one more retrained model, where the original can; ? too few examples or models to tell even the original.\n"
+            "Row Retrained: gap of another retrained model, ± largest gap that could be one. Local fairness: 0 is even. "
+            "To target: examples until test accuracy is within half a point of retraining's best, – if never.\n"
+            f"{self.retrained_models} retrained models, {self.protocol} groups. {self.leak}"
+        )
+
     def __repr__(self) -> str:
-        return f"{self.table().to_string()}\n{self.retrained_models} retrained models, {self.protocol}. {self.leak}"
+        return f"{self.table().to_string()}\n{self.legend}"
 
     def _repr_html_(self) -> str:
-        note = (
-            "Per cent accuracy (gap to retraining). ≈: cannot be told from one more retrained model, where the original can; ?: too few examples or models to tell even the original. "
-            f"Row Retrained: gap of another retrained model, ± largest gap that could be one. {self.retrained_models} retrained models, {self.protocol} groups. {self.leak}"
-        )
         table, groups = self.table(), self.groups.group.nunique()
+        note = self.legend.replace("\n", " ")
         return f"{table.iloc[:, :groups].to_html(border=0)}{table.iloc[:, groups:].to_html(border=0)}<p><small>{note}</small></p>"
 
 
@@ -122,11 +134,16 @@ def compare(
 
     Raises ``FucoreError`` if runs do not belong to one federation or if a "retrained" run saw the forgotten examples.
     """
+    require(isinstance(original, Run), "original must be one run: compare(candidates, original, retrained, request).")
+    require(isinstance(candidates, dict), "candidates must be a dict of names to runs, such as {'my method': run}.")
+    require(not isinstance(retrained, Run), "retrained must be a list of runs: federation.without(request).train_many(...).")
     federation = original.federation
     require(federation is not None, "the original run does not know its federation: train it again (from the store).")
     retrained = list(retrained)
     without = federation.without(request)
     _check_retrained(retrained, without)
+    if original.config.get("rounds") != retrained[0].config["rounds"]:
+        warnings.warn("the original and the retrained models were trained for different numbers of rounds.", stacklevel=2)
     for name, runs in candidates.items():
         for run in [runs] if isinstance(runs, Run) else runs:
             _check_candidate(name, run, original, request)

@@ -54,11 +54,24 @@ METHODS: dict[str, Method] = {}
 
 
 def method(name: str, *, needs: tuple[str, ...] = (), citation: str = ""):
-    """Register a function ``(task, *, parameters...) -> weights [d]`` as the unlearning method ``name``."""
+    """Register a function ``(task, *, parameters...) -> weights [d]`` as the unlearning method ``name``.
+
+    ``needs``: ``("forgotten data",)`` if it reads what must be forgotten; ``task`` is a :class:`Task`.  Every parameter
+    needs a default.  Raises ``FucoreError`` for an unknown need, a parameter without default, or a built-in's name.
+    """
+    needs = (needs,) if isinstance(needs, str) else tuple(needs)
     for need in needs:
         require_choice("needs", need, NEEDS)
 
     def register(function):
+        own = (
+            name in METHODS
+            and METHODS[name].function.__module__.startswith("fucore.")
+            and function.__module__ != METHODS[name].function.__module__
+        )
+        require(not own, f"{name} is a method of fucore's own: call yours something else.")
+        bare = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+        require(not bare, f"{name}'s parameter {bare[0] if bare else ''} needs a default value.")
         METHODS[name] = Method(name, function, tuple(needs), citation)
         return function
 
@@ -76,7 +89,7 @@ class Task:
 
     def __init__(self, original: Run, request: Request, chosen: Method, seed: int):
         self._federation = original.federation
-        self.original = dataclasses.replace(original, federation=None)
+        self.original = dataclasses.replace(original, federation=None, weights=original.weights.clone())
         self.request, self.method, self.seed = request, chosen, seed
         self.remaining: Federation = self._federation.without(request)
         self.round, self.cost, self.history, self.log = 0, Cost(), [], {}
@@ -101,6 +114,11 @@ class Task:
         if rounds == 0:
             return weights
         federation = self.remaining if on is None else on
+        allowed = [self.remaining.clients.hash, *([self.forgotten.clients.hash] if "forgotten data" in self.method.needs else [])]
+        require(
+            federation.clients.hash in allowed,
+            f"{self.method.name} may train on task.remaining, or on task.forgotten if it declares needs=('forgotten data',).",
+        )
         run = federation.train(rounds, self._stream, start=weights, first_round=self.round, keep=False, **options)
         for row in run.history:
             self.history.append(
@@ -152,6 +170,10 @@ def unlearn(name: str, original: Run, request: Request, *, seed: int = 0, **para
     require(not unknown, f"{name} has no parameter {unknown[0] if unknown else ''!r}, only: {', '.join(chosen.defaults) or 'none'}.")
     federation = original.federation
     require(federation is not None, "this run does not know its federation: train it again (from the store) with Federation.train.")
+    require(
+        "method" not in original.config,
+        "this run is itself unlearned: forget everything at once from the original, such as fu.forget.clients(1, 2), or retrained clients come back.",
+    )
     require_whole("seed", seed, 0)
     settings = {**chosen.defaults, **parameters}
     task = Task(original, request, chosen, seed)
@@ -169,7 +191,9 @@ def unlearn(name: str, original: Run, request: Request, *, seed: int = 0, **para
     found = key and federation.store.get(key)
     if found:
         return dataclasses.replace(found, federation=federation)
-    weights = chosen.function(task, **settings)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, 8003))
+        weights = chosen.function(task, **settings)
     require(
         isinstance(weights, torch.Tensor) and weights.shape == original.weights.shape,
         f"{name} must return weights of shape {tuple(original.weights.shape)}.",
