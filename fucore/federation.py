@@ -98,8 +98,9 @@ class Federation:
         ``first_round`` is the global index of the first round (for learning rates and random streams, when a run goes
         on from another), ``horizon`` the number of rounds that schedules plan for (default ``first_round + rounds``).
         ``until`` stops early at that test accuracy.  ``record_updates`` streams every client update
-        theta_i - theta(t) to disk, see :meth:`updates`.  ``keep=False`` stores checkpoints but not the result.  An equal run is taken from the store; an interrupted one goes
-        on from its last checkpoint and ends with the same bits.
+        theta_i - theta(t) to disk, see :meth:`updates`.  ``keep=False`` stores checkpoints but not the
+        result.  An equal run is taken from the store; an interrupted one goes on from its last checkpoint and ends with the
+        same bits (one with ``record_updates`` starts anew).
 
         Raises ``FucoreError`` for impossible settings and when training diverges.
         """

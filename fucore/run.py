@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import dis
 import hashlib
-import inspect
 import json
 import platform
 import sys
@@ -39,7 +39,8 @@ class Run:
 
     ``weights`` float32 [d]; ``history`` one dict a recorded round (``round``, ``test_accuracy``, ``test_loss``,
     ``seconds`` and ``examples`` since the start); ``config`` everything that determined it; ``key`` the hash of that, or
-    ``None`` if something in it cannot be hashed; ``federation`` the one it was trained in (not stored).
+    ``None`` if something in it cannot be hashed; ``federation`` the one it was trained in (not stored); ``log`` whatever an
+    unlearning method told.
     """
 
     weights: torch.Tensor
@@ -87,7 +88,7 @@ def source_of(function) -> str | None:
         return ""
     try:
         return hash_of(_computes(function, set()))
-    except TypeError:
+    except (TypeError, ValueError):  # an opaque object, or a cell that is not filled yet
         return None
 
 
@@ -97,8 +98,9 @@ def _computes(function, seen: set) -> list:
     if function in seen:
         return [function.__qualname__]
     seen.add(function)
-    variables = inspect.getclosurevars(function)
-    known = {**variables.nonlocals, **variables.globals, "defaults": function.__defaults__, "keywords": function.__kwdefaults__}
+    cells = zip(function.__code__.co_freevars, function.__closure__ or ())
+    known = {"defaults": function.__defaults__, "keywords": function.__kwdefaults__, **{name: cell.cell_contents for name, cell in cells}}
+    known |= {name: function.__globals__[name] for name in sorted(_globals(function.__code__)) if name in function.__globals__}
     return [_code(function.__code__, function.__doc__), {name: _value(value, seen) for name, value in known.items()}]
 
 
@@ -106,6 +108,12 @@ def _code(code: types.CodeType, docstring: str | None = None) -> list:
     """Bytecode, names and constants: what is executed, without file names, line numbers or the docstring."""
     constants = [value for value in code.co_consts if value is None or value != docstring]
     return [code.co_code.hex(), list(code.co_names), list(code.co_varnames), [_constant(value) for value in constants]]
+
+
+def _globals(code: types.CodeType) -> set[str]:
+    """Names that the code, or code inside it, reads as globals; attributes of the same name do not count."""
+    inner = [_globals(value) for value in code.co_consts if isinstance(value, types.CodeType)]
+    return {step.argval for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}.union(*inner)
 
 
 def _constant(value):

@@ -71,7 +71,7 @@ class Store:
             write_atomically(scratch / "weights.safetensors", save({"weights": run.weights.cpu().contiguous()}))
             if run.config.get("record_updates"):
                 shutil.copytree(self.checkpoint_folder(run.key) / "updates", scratch / "updates")
-                if len(list((scratch / "updates").iterdir())) != run.config["rounds"]:
+                if len(list((scratch / "updates").iterdir())) != run.rounds:
                     raise OSError(errno.ENOENT, "another process removed recorded client updates")
             files = {
                 str(path.relative_to(scratch)): hashlib.sha256(path.read_bytes()).hexdigest()

@@ -80,6 +80,12 @@ def test_helpers_and_globals_of_a_hook_count(monkeypatch):
     first = source_of(lambda w, g: helper(g))
     monkeypatch.setitem(globals(), "FACTOR", 3.0)
     assert source_of(lambda w, g: helper(g)) != first
+    inside = lambda: source_of(lambda w, g: [helper(each) for each in g])
+    before = inside()
+    monkeypatch.setitem(globals(), "FACTOR", 4.0)
+    assert inside() != before, "globals inside a comprehension count"
+    monkeypatch.setitem(globals(), "original", object())
+    assert source_of(lambda w, g: w.original) is not None, "an attribute is not the global of the same name"
     assert source_of(None) == "" and source_of(Store().get) is None
 
 
@@ -234,6 +240,8 @@ def test_client_updates_stream_to_disk(stored):
     assert stored.updates(stored.train(3, record_updates=True), 1).shape == (4, run.weights.numel())
     with pytest.raises(fu.FucoreError, match="round is 4"):
         stored.updates(run, 4)
+    early = stored.train(30, until=0.5, record_updates=True)
+    assert early.rounds < 30 and stored.store.get(early.key) is not None and len(stored.updates(early, early.rounds)) == 4
 
 
 def test_weights_are_safetensors_and_nothing_is_pickled(stored):

@@ -193,7 +193,7 @@ def _bootstrap(judges, hits, folds, count, draws, seed):
     bounds = [{}, {}]
     for key, values in (("accuracy", accuracy), ("retrained", retrained), ("difference", accuracy - retrained)):
         for side, quantile in zip(bounds, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)):
-            side[key] = np.nanquantile(values, quantile, axis=0) if count else values
+            side[key] = np.nanquantile(values, quantile, axis=0)
     return bounds
 
 
