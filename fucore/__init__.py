@@ -5,7 +5,7 @@ __version__ = "0.1.0"
 from . import forgetting as forget
 from . import papers, params, partition
 from .data import Dataset, Split, load, plant
-from .engine import Hooks, LocalTraining, Preprocessing
+from .engine import Hooks, LocalTraining, Preprocessing, Step
 from .errors import FucoreError
 from .evaluation import Report, compare
 from .federation import Federation
@@ -13,9 +13,10 @@ from .forgetting import Request
 from .partition import Partition
 from .run import Cost, Run
 from .store import Store
+from .sweep import Sweep, sweep
 from .unlearning import METHODS, method, unlearn
 
 __all__ = [
     "METHODS", "Cost", "Dataset", "Federation", "FucoreError", "Hooks", "LocalTraining", "Partition", "Preprocessing", "Report", "Request",
-    "Run", "Split", "Store", "compare", "forget", "load", "method", "papers", "params", "partition", "plant", "unlearn",
+    "Run", "Split", "Step", "Store", "Sweep", "compare", "forget", "load", "method", "papers", "params", "partition", "plant", "sweep", "unlearn",
 ]  # fmt: skip

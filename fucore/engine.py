@@ -10,6 +10,7 @@ import collections
 import concurrent.futures
 import contextlib
 import functools
+import itertools
 import math
 import os
 import threading
@@ -21,10 +22,12 @@ import torch
 
 from .data import Dataset, Split
 from .errors import FucoreError, require, require_choice, require_number, require_whole
-from .models import FlatModel, build
+from .models import FlatModel, build, pool_before_relu
 
-EVALUATION_BATCH = 500
+EVALUATION_BATCH = 200
 AUGMENT_PADDING = 4
+#: Small networks are trained as stacks: measured to pay on CPUs up to this many weights a network and in a stack, see :func:`stack_size`.
+SMALL_NETWORK, STACKED_WEIGHTS = 60_000, 1_250_000
 
 
 @dataclass(frozen=True)
@@ -75,97 +78,212 @@ class Preprocessing:
     resize: int | None = None
 
 
+@dataclass
+class Step:
+    """What a hook sees of one step of local training.
+
+    ``client`` and ``round`` as in the federation; ``indices`` [b] of the batch in the training split, its ``inputs``
+    [b, C, H, W], ``labels`` [b] and ``logits`` [b, classes]; the client's current ``weights`` and ``gradient``, both [d];
+    ``module``, the network whose parameters are views of ``weights``; ``state``, a dict that is new for each local training.
+    """
+
+    client: int
+    round: int
+    indices: torch.Tensor
+    inputs: torch.Tensor
+    labels: torch.Tensor
+    weights: torch.Tensor
+    gradient: torch.Tensor
+    module: torch.nn.Module
+    state: dict
+    logits: torch.Tensor | None = None
+
+
 @dataclass(frozen=True)
 class Hooks:
-    """Changes to local training, in place of a second training loop.
+    """Changes to local training, in place of a second training loop; each function is given a :class:`Step`.
 
-    ``loss(logits, labels) -> scalar`` replaces mean cross-entropy; ``gradient(weights, gradient)``, both [d], may change
-    the gradient in place before each step.
+    ``loss(step) -> scalar`` replaces mean cross-entropy; ``gradient(step)`` may change ``step.gradient`` in place before
+    the optimiser's step, ``after(step)`` may change ``step.weights`` in place after it.
     """
 
     loss: Callable | None = None
     gradient: Callable | None = None
+    after: Callable | None = None
 
 
 class Worker:
-    """One network with its flat weights and gradient, able to train any client and to evaluate any weights."""
+    """One network with its flat weights, gradient and optimiser state, able to train any client and to evaluate any weights."""
 
     def __init__(self, model, data: Dataset, preprocessing: Preprocessing, device: str, precision: str):
         self.device, self.precision, self.preprocessing = device, precision, preprocessing
         channels, height, width = data.shape
         side = preprocessing.resize
-        self.net = FlatModel(build(model, (channels, side or height, side or width), len(data.classes), seed=0), device)
-        self.data = data
+        self.net = FlatModel(pool_before_relu(build(model, (channels, side or height, side or width), len(data.classes), seed=0)), device)
         with torch.no_grad():
             outputs = self.net.module(torch.zeros(1, channels, side or height, side or width, device=device)).shape
         require(
             tuple(outputs) == (1, len(data.classes)),
             f"the model gives outputs of shape {tuple(outputs)} for one image, but must give (1, {len(data.classes)}), one logit a class.",
         )
+        self.train_split = Split(data.train.images.to(device), data.train.labels.to(device))
         mean = torch.tensor(data.mean) if preprocessing.normalise else torch.zeros(channels)
         std = torch.tensor(data.std) if preprocessing.normalise else torch.full((channels,), 255.0)
         self.scale = (1 / std).view(-1, 1, 1).to(device)
         self.shift = (-mean / std).view(-1, 1, 1).to(device)
+        convolves = any(isinstance(module, torch.nn.Conv2d) for module in self.net.module.modules())
+        self.memory_format = torch.channels_last if convolves else torch.contiguous_format
+        self.stackable = build(model, (channels, side or height, side or width), len(data.classes), seed=0).to(device)
+        if convolves:
+            for flatten in (module for module in self.net.module.modules() if isinstance(module, torch.nn.Flatten)):
+                flatten.register_forward_pre_hook(_keep_gradient_channels_last)
+
+    @functools.cached_property
+    def stacks(self) -> bool:
+        """Whether :meth:`train_together` can train this network: no augmentation, and nothing that ``torch.vmap`` cannot batch."""
+        if self.preprocessing.augment:
+            return False
+        parameters = self.net.layout.views(self.net.weights.repeat(2, 1))
+        images = self.inputs(self.train_split.images[:2]).unsqueeze(1)
+        try:
+            torch.vmap(functools.partial(torch.func.functional_call, self.stackable))(parameters, images)
+        except (RuntimeError, ValueError):  # torch's words for data-dependent control flow and for operations without a batching rule
+            return False
+        return True
 
     def train(self, weights, indices, local: LocalTraining, lr: float, key: tuple[int, ...], hooks: Hooks) -> torch.Tensor:
-        """Weights [d] after local training from ``weights`` on the training examples ``indices``; ``key`` seeds the batch order."""
-        net, train = self.net, self.data.train
+        """Weights [d] after local training from ``weights`` on the training examples ``indices``; ``key``, ending in
+        round and client, seeds the batch order.
+        """
+        net, train = self.net, self.train_split
         net.module.train()
         net.weights.copy_(weights)
-        optimizer = self._optimizer(local, lr)
-        loss_function = hooks.loss or torch.nn.functional.cross_entropy
-        rng = np.random.default_rng(key)
+        optimizer, state, rng = FlatOptimizer(net.weights, local, lr), {}, np.random.default_rng(key)
         for _ in range(local.epochs):
-            for batch in torch.from_numpy(rng.permutation(indices)).split(local.batch):
+            for batch in torch.from_numpy(rng.permutation(indices)).to(self.device).split(local.batch):
                 inputs = self.inputs(train.images[batch], rng if self.preprocessing.augment else None)
-                net.gradient.zero_()
+                step = Step(key[-1], key[-2], batch, inputs, train.labels[batch], net.weights, net.gradient, net.module, state)
                 with self._autocast():
-                    loss = loss_function(net.module(inputs).float(), train.labels[batch].to(self.device))
-                loss.backward()
+                    step.logits = net.module(inputs).float()
+                    loss = hooks.loss(step) if hooks.loss else torch.nn.functional.cross_entropy(step.logits, step.labels)
+                net.differentiate(loss)
                 if hooks.gradient is not None:
-                    hooks.gradient(net.weights, net.gradient)
-                optimizer.step()
+                    hooks.gradient(step)
+                optimizer.step(net.gradient)
+                if hooks.after is not None:
+                    hooks.after(step)
         return net.weights.clone()
 
-    def logits(self, weights, split: Split) -> torch.Tensor:
-        """Logits [n, classes] in evaluation mode, without augmentation, in the order of ``split``; on the CPU."""
+    def train_together(self, weights, clients, local: LocalTraining, lr: float, keys) -> torch.Tensor:
+        """:meth:`train` of several clients at once, ``clients`` a list of index arrays; weights [clients, d] in their order.
+
+        One batched computation over stacked weights: a client's k-th step is done with the others' k-th steps, short batches
+        are padded with weight zero, and clients that have finished drop out of the stack.
+        """
+        net, train = self.net, self.train_split
+        self.stackable.train()
+        steps = [batch_order(indices, local, np.random.default_rng(key)) for indices, key in zip(clients, keys)]
+        longest_first = sorted(range(len(clients)), key=lambda k: -len(steps[k]))
+        stack = weights.to(self.device).repeat(len(clients), 1)
+        gradient, optimizer = torch.empty_like(stack), FlatOptimizer(stack, local, lr)
+        for step in range(len(steps[longest_first[0]])):
+            chosen, share = padded([steps[k][step] for k in longest_first if step < len(steps[k])], self.device)
+            active = len(chosen)
+            parameters = {name: view.requires_grad_() for name, view in net.layout.views(stack[:active].detach()).items()}
+            inputs = self.inputs(train.images[chosen.flatten()]).unflatten(0, chosen.shape)
+            with self._autocast():
+                logits = torch.vmap(functools.partial(torch.func.functional_call, self.stackable))(parameters, inputs).float()
+            losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), train.labels[chosen.flatten()], reduction="none")
+            gradients = torch.autograd.grad(torch.dot(losses, share.flatten()), list(parameters.values()), materialize_grads=True)
+            torch._foreach_copy_(list(net.layout.views(gradient[:active]).values()), gradients)
+            optimizer.step(gradient[:active])
+        return stack[torch.tensor(longest_first).argsort().to(self.device)]
+
+    def logits(self, weights, images: torch.Tensor) -> torch.Tensor:
+        """Logits [n, classes] of uint8 ``images`` [n, C, H, W] in evaluation mode, without augmentation; on the CPU."""
         self.net.module.eval()
         self.net.weights.copy_(weights)
         with torch.inference_mode(), self._autocast():
-            return torch.cat([self.net.module(self.inputs(images)).float().cpu() for images in split.images.split(EVALUATION_BATCH)])
+            return self.net.module(self.inputs(images)).float().cpu()
 
     def gradient(self, weights, indices) -> torch.Tensor:
         """Gradient [d] of the mean cross-entropy over ``indices`` at ``weights``, in evaluation mode."""
-        net, train = self.net, self.data.train
+        net, train = self.net, self.train_split
         net.module.eval()
         net.weights.copy_(weights)
-        net.gradient.zero_()
-        for batch in torch.from_numpy(np.asarray(indices)).split(EVALUATION_BATCH):
+        total = torch.zeros_like(net.weights)
+        for batch in torch.from_numpy(np.asarray(indices)).to(self.device).split(EVALUATION_BATCH):
             with self._autocast():
                 logits = net.module(self.inputs(train.images[batch])).float()
-                loss = torch.nn.functional.cross_entropy(logits, train.labels[batch].to(self.device), reduction="sum") / len(indices)
-            loss.backward()
-        return net.gradient.clone()
+                loss = torch.nn.functional.cross_entropy(logits, train.labels[batch], reduction="sum") / len(indices)
+            net.differentiate(loss)
+            total += net.gradient
+        return total
 
     def inputs(self, images: torch.Tensor, rng: np.random.Generator | None = None) -> torch.Tensor:
-        """uint8 [b, C, H, W] to normalised float32, augmented if ``rng`` is given."""
+        """uint8 [b, C, H, W] to normalised float32 in the network's memory format, augmented if ``rng`` is given."""
         images = images.to(self.device)
         if rng is not None:
             images = augmented(images, rng, flip=self.preprocessing.flip)
-        inputs = images.float()
+        inputs = images.to(torch.float32, memory_format=self.memory_format)
         if self.preprocessing.resize is not None:
             inputs = torch.nn.functional.interpolate(inputs, size=(self.preprocessing.resize,) * 2, mode="bilinear", antialias=True)
         return inputs.mul_(self.scale).add_(self.shift)
 
-    def _optimizer(self, local, lr):
-        vector = torch.nn.Parameter(self.net.weights)
-        vector.grad = self.net.gradient
-        if local.optimizer == "adam":
-            return torch.optim.Adam([vector], lr=lr, weight_decay=local.weight_decay, fused=True)
-        return torch.optim.SGD([vector], lr=lr, momentum=local.momentum, weight_decay=local.weight_decay, fused=True)
-
     def _autocast(self):
         return torch.autocast(torch.device(self.device).type, torch.bfloat16) if self.precision == "bf16" else contextlib.nullcontext()
+
+
+class FlatOptimizer:
+    """Adam or SGD as one fused kernel over a flat vector [d], or over a stack [clients, d] whose rows step together.
+
+    ``torch.optim`` would do the same arithmetic, but costs more per step than the kernel itself, and 2 s to import its compiler.
+    """
+
+    def __init__(self, weights: torch.Tensor, local: LocalTraining, lr: float):
+        self.weights, self.local, self.lr = weights, local, lr
+        self.steps = torch.zeros((), device=weights.device)
+        self.state = [torch.zeros_like(weights) for _ in range(2 if local.optimizer == "adam" else local.momentum > 0)]
+
+    def step(self, gradient: torch.Tensor) -> None:
+        """Step the first ``len(gradient)`` rows; rows left out once must be left out for good."""
+        weights, *state = ([tensor[: len(gradient)]] for tensor in (self.weights, *self.state))
+        self.steps += 1
+        options = {"weight_decay": self.local.weight_decay, "lr": self.lr, "maximize": False}
+        if self.local.optimizer == "adam":
+            torch._fused_adam_(weights, [gradient], *state, [], [self.steps], beta1=0.9, beta2=0.999, eps=1e-8, amsgrad=False, **options)
+        else:
+            options |= {"momentum": self.local.momentum, "dampening": 0.0, "nesterov": False, "is_first_step": False}
+            torch._fused_sgd_(weights, [gradient], *(state or [[]]), **options)
+
+
+def stack_size(weights: int, clients: int) -> int:
+    """How many clients of a round are trained as one stack; 1 means one by one.
+
+    Stacks must fit the cache and leave at least four for the workers.  The rule depends on the task alone, never on the
+    machine, so neither do the results.
+    """
+    size = min(STACKED_WEIGHTS // weights, clients // 4)
+    return size if weights <= SMALL_NETWORK and size >= 5 else 1
+
+
+def _keep_gradient_channels_last(flatten, inputs) -> None:
+    """Before flattening: hand the gradient back in the layout of the features; kernels for mixed layouts take several times longer."""
+    if inputs[0].requires_grad:
+        inputs[0].register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))
+
+
+def batch_order(indices, local: LocalTraining, rng: np.random.Generator) -> list[torch.Tensor]:
+    """The batches of all epochs, in order: what :meth:`Worker.train` draws when nothing is augmented."""
+    return [batch for _ in range(local.epochs) for batch in torch.from_numpy(rng.permutation(indices)).split(local.batch)]
+
+
+def padded(batches: list[torch.Tensor], device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Batches of different sizes as one [n, longest] (padded with a repeated example) and each example's share of its mean loss."""
+    chosen = torch.nn.utils.rnn.pad_sequence(batches, batch_first=True, padding_value=int(batches[0][0]))
+    counts = torch.tensor([[len(batch)] for batch in batches])
+    share = (torch.arange(chosen.shape[1]) < counts) / counts
+    return chosen.to(device), share.to(device)
 
 
 class Engine:
@@ -173,20 +291,26 @@ class Engine:
 
     def __init__(self, make_worker: Callable[[], Worker], workers: int = 1):
         self.workers = require_whole("workers", workers, 1)
+        self.stopped = threading.Event()
         self._make_worker = make_worker
         self._own = threading.local()
 
     def train(self, weights, indices, local: LocalTraining, lr: float, keys, hooks: Hooks = Hooks()) -> Iterator[torch.Tensor]:
         """Weights after local training on each of ``indices``, seeded by the key at the same place, in order."""
-        jobs = ((lambda worker, i=i, key=key: worker.train(weights, i, local, lr, key, hooks)) for i, key in zip(indices, keys))
-        return self.each(jobs)
+        together = stack_size(len(weights), len(indices))
+        if together == 1 or hooks != Hooks() or not self._stacks:
+            jobs = ((lambda worker, i=i, key=key: worker.train(weights, i, local, lr, key, hooks)) for i, key in zip(indices, keys))
+            return self.each(jobs)
+        groups = [slice(start, start + together) for start in range(0, len(indices), together)]
+        jobs = ((lambda worker, g=g: worker.train_together(weights, indices[g], local, lr, keys[g])) for g in groups)
+        return itertools.chain.from_iterable(self.each(jobs))
 
     def each(self, jobs: Iterable[Callable[[Worker], object]]) -> Iterator:
         """Results in order; at most ``2 * workers`` of them exist at a time, so memory does not grow with the jobs."""
         if self.workers == 1:
             with one_thread():
                 for job in jobs:
-                    yield job(self.worker)
+                    yield self._run(job)
             return
         waiting = collections.deque()
         with one_thread():
@@ -196,6 +320,23 @@ class Engine:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+
+    def side_by_side(self, calls: Iterable[Callable[[], object]], threads: int) -> Iterator:
+        """Results of whole computations that use this engine, ``threads`` at a time, in order; all are stopped when one fails."""
+        with one_thread(), concurrent.futures.ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            futures = [pool.submit(call) for call in calls]
+            try:
+                for future in futures:
+                    yield future.result()
+            except BaseException:
+                self.stopped.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    @functools.cached_property
+    def _stacks(self) -> bool:
+        (result,) = self.each([lambda worker: worker.stacks])
+        return result
 
     @functools.cached_property
     def _pool(self):
@@ -209,6 +350,8 @@ class Engine:
         return self._own.worker
 
     def _run(self, job):
+        if self.stopped.is_set():
+            raise KeyboardInterrupt
         return job(self.worker)
 
 
@@ -237,12 +380,16 @@ def augmented(images: torch.Tensor, rng: np.random.Generator, flip: bool = True)
 
 
 def default_workers(device: str) -> int:
-    """One worker for each core that this process may use, at most 8; one where a GPU does the work."""
-    return (
-        1
-        if torch.device(device).type != "cpu"
-        else min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    )
+    """``$FUCORE_WORKERS`` if set; else one worker for each core that this process may use, at most 8; one where a GPU does the work."""
+    if os.environ.get("FUCORE_WORKERS"):
+        return require_whole("FUCORE_WORKERS", _number(os.environ["FUCORE_WORKERS"]), 1)
+    if torch.device(device).type != "cpu":
+        return 1
+    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+def _number(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
 
 
 def check_device(device: str, precision: str) -> None:

@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import save
 
 from .data import Dataset, Split, hash_splits
-from .engine import Engine, Hooks, LocalTraining, Preprocessing, Worker, check_device, default_workers
+from .engine import EVALUATION_BATCH, Engine, Hooks, LocalTraining, Preprocessing, Worker, check_device, default_workers, one_thread
 from .errors import FucoreError, require, require_choice, require_number, require_whole
 from .forgetting import Request
 from .models import Layout, build, fingerprint
@@ -77,6 +77,10 @@ class Federation:
             f"the partition names example {highest}, but {self.data.name} has only {len(self.data.train)} training examples.",
         )
 
+    def __getstate__(self):
+        """For other processes: the fields alone, without workers, which every process makes for itself."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
     # ---- learning
 
     def train(
@@ -124,23 +128,31 @@ class Federation:
             **self.config,
             **plan,
             "start": None if start is None else hash_tensor(start),
-            "hooks": [source_of(hooks.loss), source_of(hooks.gradient)],
+            "hooks": [source_of(hooks.loss), source_of(hooks.gradient), source_of(hooks.after)],
         }
         key = None if None in config["hooks"] or self.store is None else hash_of(config)
         require(not record_updates or key is not None, "record_updates needs a store to write to, and hooks that are plain functions.")
         found = key and self.store.get(key)
         if found:
             return dataclasses.replace(found, federation=self)
-        run = self._train(start, hooks, plain(config), key)
+        with one_thread():  # between rounds too: idle threads of torch spin, and take the cores from the workers
+            run = self._train(start, hooks, plain(config), key)
         if key:
             self.store.put(run) if keep else self.store.drop_checkpoint(key)
         return run
 
     def train_many(self, rounds: int, seeds: Sequence[int], **options) -> list[Run]:
-        """One independent run a seed; options as for :meth:`train`."""
+        """One independent run a seed, as many at a time as there are workers; options as for :meth:`train`.
+
+        Whole runs side by side need not wait for each other in every round, as the clients of one run must.
+        """
         seeds = list(seeds) if hasattr(seeds, "__iter__") else []
         require(len(seeds) == len(set(seeds)) > 0, "seeds must be a list of different whole numbers, such as range(1, 5).")
-        return [self.train(rounds, seed, **options) for seed in progress(seeds, "training")]
+        if min(self.engine.workers, len(seeds)) == 1:
+            return [self.train(rounds, seed, **options) for seed in progress(seeds, "training")]
+        alone = dataclasses.replace(self, workers=1)
+        runs = alone.engine.side_by_side(((lambda seed=seed: alone.train(rounds, seed, **options)) for seed in seeds), self.engine.workers)
+        return [dataclasses.replace(run, federation=self) for run in progress(runs, "training", total=len(seeds))]
 
     def _train(self, start, hooks, config, key) -> Run:
         rounds, seed, first = config["rounds"], config["seed"], config["first_round"]
@@ -183,12 +195,13 @@ class Federation:
         return self.engine.train(weights, indices, self.local, lr, [(*stream, int(client)) for client in participants], hooks)
 
     def _round(self, theta, participants, lr, stream, hooks, key) -> torch.Tensor:
-        """theta(t+1) = sum_i p_i theta_i, summed in float64 in client order, so that it is exact for one client and for lr = 0."""
-        total, updates = torch.zeros_like(theta, dtype=torch.float64), []
-        for share, local in zip(self._shares(participants), self.local_models(theta, participants, lr, stream, hooks)):
-            total.add_(local.double(), alpha=share)
+        """theta(t+1) = sum_i p_i theta_i, summed in float64 in an order that depends on the sizes alone, so that it is exact for one client and for lr = 0."""
+        order = np.argsort(-self.clients.sizes[participants], kind="stable")  # the longest first, so that no worker waits at the end
+        shares, total, updates = self._shares(participants), torch.zeros_like(theta, dtype=torch.float64), [None] * len(order)
+        for place, local in zip(order, self.local_models(theta, participants[order], lr, stream, hooks)):
+            total.add_(local, alpha=shares[place])
             if key:
-                updates.append((local - theta).cpu())
+                updates[place] = (local - theta).cpu()
         if key:
             folder = self.store.checkpoint_folder(key) / "updates"
             write_atomically(folder / f"{stream[1] + 1:06d}.safetensors", save({"updates": torch.stack(updates)}))
@@ -232,8 +245,8 @@ class Federation:
 
     def logits(self, weights: torch.Tensor, split: Split) -> torch.Tensor:
         """Logits float32 [n, classes] of ``weights`` [d] on ``split``, in evaluation mode and in order."""
-        (result,) = self.engine.each([lambda worker: worker.logits(weights, split)])
-        return result
+        parts = split.images.split(EVALUATION_BATCH)
+        return torch.cat(list(self.engine.each((lambda worker, part=part: worker.logits(weights, part)) for part in parts)))
 
     def probabilities(self, weights: torch.Tensor, split: Split) -> torch.Tensor:
         """Softmax of :meth:`logits`, float64 [n, classes]."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import math
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ from .errors import require, require_choice
 from .run import hash_tensor, source_of
 
 KAIMING_1D_BOUND = 0.1
+_DRAWING = threading.RLock()  # torch has one generator for all threads; a factory may build another network
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,9 @@ class Layout:
         return result
 
     def views(self, vector: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Name to a view of ``vector`` [d] in that parameter's shape."""
-        return {name: vector[part].view(shape) for (name, part), shape in zip(self.slices.items(), self.shapes)}
+        """Name to a view of ``vector`` [d], or of a stack [clients, d], in that parameter's shape, or [clients, *shape]."""
+        parts = zip(self.slices.items(), self.shapes)
+        return {name: vector[..., part].unflatten(-1, shape or (1,)).view(*vector.shape[:-1], *shape) for (name, part), shape in parts}
 
 
 class FlatModel:
@@ -60,7 +63,12 @@ class FlatModel:
         self.gradient = torch.zeros_like(self.weights)
         values, gradients = self.layout.views(self.weights), self.layout.views(self.gradient)
         for name, parameter in parameters.items():
-            parameter.data, parameter.grad = values[name], gradients[name]
+            parameter.data = values[name]
+        self._parameters, self._gradients = list(parameters.values()), list(gradients.values())
+
+    def differentiate(self, loss: torch.Tensor) -> None:
+        """Write the gradient of the scalar ``loss`` to ``gradient``; parameters that it does not depend on get zero."""
+        torch._foreach_copy_(self._gradients, torch.autograd.grad(loss, self._parameters, materialize_grads=True))
 
 
 def refuse_unflattenable(module: nn.Module) -> None:
@@ -93,6 +101,18 @@ def to_groupnorm(module: nn.Module, channels_per_group: int = 16, affine: bool =
             setattr(module, name, nn.GroupNorm(child.num_features // channels_per_group, child.num_features, affine=affine))
         else:
             to_groupnorm(child, channels_per_group, affine)
+    return module
+
+
+def pool_before_relu(module: nn.Module) -> nn.Module:
+    """Swap ReLU and the max-pooling right after it wherever a plain ``nn.Sequential`` says so; returns ``module``.
+
+    The same function with the same gradients, since both are monotone, but ReLU then sees a quarter of the values.
+    """
+    for sequence in [part for part in module.modules() if type(part) is nn.Sequential]:
+        for index in range(len(sequence) - 1):
+            if type(sequence[index]) is nn.ReLU and type(sequence[index + 1]) is nn.MaxPool2d and not sequence[index + 1].return_indices:
+                sequence[index], sequence[index + 1] = sequence[index + 1], sequence[index]
     return module
 
 
@@ -191,7 +211,7 @@ def build(model, shape, classes: int, seed: int) -> nn.Module:
     require(
         callable(model), f"model is {model!r}, but must be one of {', '.join(FACTORIES)} or a function (shape, classes) -> torch.nn.Module."
     )
-    with torch.random.fork_rng(devices=[]):
+    with _DRAWING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = model(tuple(shape), classes)
     require(isinstance(module, nn.Module), f"the model factory returned {type(module).__name__}, but must return a torch.nn.Module.")

@@ -129,6 +129,8 @@ def _value(value, seen: set):
         return value.__name__
     if isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType)):
         return f"{value.__module__}.{value.__qualname__}"
+    if isinstance(getattr(value, "config", None), dict):  # a federation or a run
+        return value.config
     if isinstance(value, (tuple, list)):
         return [_value(each, seen) for each in value]
     if isinstance(value, dict):

@@ -163,6 +163,7 @@ class Store:
             *(self.root / "checkpoints").glob("*"),
             *(self.root / "tmp").glob("*"),
             *(self.root / "damaged").glob("*"),
+            *(self.root / "rows").glob("*"),
         ]:
             with contextlib.suppress(FileNotFoundError):
                 if folder.stat().st_mtime <= limit:

@@ -99,9 +99,13 @@ def test_report_saves_tidy_files(report, tmp_path):
     )
 
 
-def test_verdicts(report):
-    differing = report.groups.query("candidate == 'Original' and as_retrained == False").group.tolist()
-    assert f"Original against retraining: differs in {len(differing)} of 5 groups ({', '.join(differing)})" in report.verdict("Original")
+def test_verdicts(report, judged):
+    original, retrained, request = judged
+    blank = dataclasses.replace(original, weights=torch.zeros_like(original.weights))
+    wrong = fu.compare({"blank": blank}, original, retrained, request)
+    differing = wrong.groups.query("candidate == 'blank' and as_retrained == False").group.tolist()
+    assert differing
+    assert f"blank against retraining: differs in {len(differing)} of 5 groups ({', '.join(differing)})" in wrong.verdict("blank")
     assert "was not tested" in report.verdict("Retrained")
     with pytest.raises(fu.FucoreError, match="candidate is 'nobody'"):
         report.verdict("nobody")

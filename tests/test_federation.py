@@ -136,9 +136,9 @@ def test_flat_optimiser_equals_torch_on_separate_tensors(fed, optimizer, options
 
 def test_hooks_change_loss_and_gradient_without_another_loop(fed):
     start = fed.initial_weights(0)
-    halved = fed.train(1, start=start, hooks=fu.Hooks(gradient=lambda weights, gradient: gradient.zero_()))
+    halved = fed.train(1, start=start, hooks=fu.Hooks(gradient=lambda step: step.gradient.zero_()))
     assert torch.equal(halved.weights, start)
-    uphill = fed.train(1, start=start, hooks=fu.Hooks(loss=lambda logits, labels: -nn.functional.cross_entropy(logits, labels)))
+    uphill = fed.train(1, start=start, hooks=fu.Hooks(loss=lambda step: -nn.functional.cross_entropy(step.logits, step.labels)))
     assert fed.evaluate(uphill.weights)[1] > fed.evaluate(start)[1] > fed.evaluate(fed.train(1, start=start).weights)[1]
 
 

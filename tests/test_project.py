@@ -24,6 +24,7 @@ ORDER = [
     "engine",
     "store",
     "federation",
+    "sweep",
     "unlearning",
     "evaluation",
     "analysis",

@@ -63,17 +63,17 @@ def test_whatever_changes_the_result_changes_the_key(stored, change):
 
 def test_hooks_are_told_apart_by_what_they_compute(stored):
     def scaled(factor):
-        return fu.Hooks(gradient=lambda weights, gradient: gradient.mul_(factor))
+        return fu.Hooks(gradient=lambda step: step.gradient.mul_(factor))
 
     one, same, other = (stored.train(1, hooks=scaled(factor)) for factor in (0.5, 0.5, 2.0))
     assert one.key == same.key != other.key
-    defaulted = [stored.train(1, hooks=fu.Hooks(gradient=lambda w, g, by=by: g.mul_(by))).key for by in (0.5, 2.0)]
-    two = (lambda w, g: g.mul_(0.5), lambda w, g: g.mul_(2.0))  # fmt: skip
+    defaulted = [stored.train(1, hooks=fu.Hooks(gradient=lambda step, by=by: step.gradient.mul_(by))).key for by in (0.5, 2.0)]
+    two = (lambda step: step.gradient.mul_(0.5), lambda step: step.gradient.mul_(2.0))  # fmt: skip
     assert len({*defaulted, *(stored.train(1, hooks=fu.Hooks(gradient=each)).key for each in two)}) == 4
     opaque = object()
-    assert stored.train(1, hooks=fu.Hooks(gradient=lambda weights, gradient: opaque)).key is None
+    assert stored.train(1, hooks=fu.Hooks(gradient=lambda step: opaque)).key is None
     with pytest.raises(fu.FucoreError, match="record_updates needs"):
-        stored.train(1, hooks=fu.Hooks(gradient=lambda weights, gradient: opaque), record_updates=True)
+        stored.train(1, hooks=fu.Hooks(gradient=lambda step: opaque), record_updates=True)
 
 
 def test_helpers_and_globals_of_a_hook_count(monkeypatch):

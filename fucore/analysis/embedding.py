@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from ..data import Split
+from ..engine import EVALUATION_BATCH
 from ..errors import require, require_choice
 from ..federation import Federation
 
@@ -19,7 +20,8 @@ def features(federation: Federation, weights: torch.Tensor, split: Split) -> np.
         seen = []
         hook = linear[-1].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].float().cpu()))
         try:
-            worker.logits(weights, split)
+            for images in split.images.split(EVALUATION_BATCH):
+                worker.logits(weights, images)
         finally:
             hook.remove()
         return torch.cat(seen).numpy()
