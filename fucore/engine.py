@@ -133,7 +133,6 @@ class Worker:
         self.shift = (-mean / std).view(-1, 1, 1).to(device)
         convolves = any(isinstance(module, torch.nn.Conv2d) for module in self.net.module.modules())
         self.memory_format = torch.channels_last if convolves else torch.contiguous_format
-        self.stackable = build(model, (channels, side or height, side or width), len(data.classes), seed=0).to(device)
         if convolves:
             for flatten in (module for module in self.net.module.modules() if isinstance(module, torch.nn.Flatten)):
                 flatten.register_forward_pre_hook(_keep_gradient_channels_last)
@@ -146,7 +145,7 @@ class Worker:
         parameters = self.net.layout.views(self.net.weights.repeat(2, 1))
         images = self.inputs(self.train_split.images[:2]).unsqueeze(1)
         try:
-            torch.vmap(functools.partial(torch.func.functional_call, self.stackable))(parameters, images)
+            torch.vmap(functools.partial(torch.func.functional_call, self.net.module))(parameters, images)
         except (RuntimeError, ValueError):  # torch's words for data-dependent control flow and for operations without a batching rule
             return False
         return True
@@ -181,7 +180,7 @@ class Worker:
         are padded with weight zero, and clients that have finished drop out of the stack.
         """
         net, train = self.net, self.train_split
-        self.stackable.train()
+        net.module.train()
         steps = [batch_order(indices, local, np.random.default_rng(key)) for indices, key in zip(clients, keys)]
         longest_first = sorted(range(len(clients)), key=lambda k: -len(steps[k]))
         stack = weights.to(self.device).repeat(len(clients), 1)
@@ -192,7 +191,7 @@ class Worker:
             parameters = {name: view.requires_grad_() for name, view in net.layout.views(stack[:active].detach()).items()}
             inputs = self.inputs(train.images[chosen.flatten()]).unflatten(0, chosen.shape)
             with self._autocast():
-                logits = torch.vmap(functools.partial(torch.func.functional_call, self.stackable))(parameters, inputs).float()
+                logits = torch.vmap(functools.partial(torch.func.functional_call, self.net.module))(parameters, inputs).float()
             losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), train.labels[chosen.flatten()], reduction="none")
             gradients = torch.autograd.grad(torch.dot(losses, share.flatten()), list(parameters.values()), materialize_grads=True)
             torch._foreach_copy_(list(net.layout.views(gradient[:active]).values()), gradients)
@@ -269,7 +268,7 @@ def stack_size(weights: int, clients: int) -> int:
 
 def _keep_gradient_channels_last(flatten, inputs) -> None:
     """Before flattening: hand the gradient back in the layout of the features; kernels for mixed layouts take several times longer."""
-    if inputs[0].requires_grad:
+    if inputs[0].requires_grad and not torch._C._functorch.is_functorch_wrapped_tensor(inputs[0]):
         inputs[0].register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))
 
 

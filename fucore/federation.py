@@ -166,7 +166,7 @@ class Federation:
             history, cost, done = state["history"], Cost(**state["cost"]), state["done"]
         saved = clock = time.perf_counter()
         for index in progress(range(done, rounds), "rounds", done, rounds):
-            participants = self._participants(seed, first + index)
+            participants = self.participants(seed, first + index)
             lr = self.local.rate(first + index, config["horizon"])
             theta = self._round(theta, participants, lr, (seed, first + index), hooks, key if config["record_updates"] else None)
             if not torch.isfinite(theta).all():
@@ -197,7 +197,7 @@ class Federation:
     def _round(self, theta, participants, lr, stream, hooks, key) -> torch.Tensor:
         """theta(t+1) = sum_i p_i theta_i, summed in float64 in an order that depends on the sizes alone, so that it is exact for one client and for lr = 0."""
         order = np.argsort(-self.clients.sizes[participants], kind="stable")  # the longest first, so that no worker waits at the end
-        shares, total, updates = self._shares(participants), torch.zeros_like(theta, dtype=torch.float64), [None] * len(order)
+        shares, total, updates = self.shares(participants), torch.zeros_like(theta, dtype=torch.float64), [None] * len(order)
         for place, local in zip(order, self.local_models(theta, participants[order], lr, stream, hooks)):
             total.add_(local, alpha=shares[place])
             if key:
@@ -207,13 +207,14 @@ class Federation:
             write_atomically(folder / f"{stream[1] + 1:06d}.safetensors", save({"updates": torch.stack(updates)}))
         return total.float()
 
-    def _shares(self, participants) -> list[float]:
+    def shares(self, participants) -> list[float]:
+        """p_i of the clients that take part, in their order; they sum to one."""
         sizes = self.clients.sizes[participants]
         weights = np.ones(len(participants)) if self.aggregation == "uniform" else sizes
         return (weights / weights.sum()).tolist()
 
-    def _participants(self, seed: int, round_index: int) -> np.ndarray:
-        """Clients with data that take part in a round, ascending."""
+    def participants(self, seed: int, round_index: int) -> np.ndarray:
+        """Clients with data that take part in a round (from 0), ascending."""
         present = np.flatnonzero(self.clients.sizes)
         count = max(1, round(self.participation * len(present)))
         if count == len(present):
@@ -264,7 +265,7 @@ class Federation:
         present = np.flatnonzero(self.clients.sizes)
         jobs = ((lambda worker, i=i: worker.gradient(weights, self.clients.indices[i])) for i in present)
         total = torch.zeros(self.layout.size, dtype=torch.float64)
-        for share, gradient in zip(self._shares(present), self.engine.each(jobs)):
+        for share, gradient in zip(self.shares(present), self.engine.each(jobs)):
             total.add_(gradient.cpu().double(), alpha=share)
         return total.float()
 

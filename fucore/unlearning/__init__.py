@@ -20,11 +20,13 @@ import inspect
 import pathlib
 import pkgutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
+from ..engine import Hooks
 from ..errors import FucoreError, require, require_choice, require_whole
 from ..federation import BYTES_A_WEIGHT, Federation
 from ..forgetting import Request
@@ -32,7 +34,13 @@ from ..models import derived_seed
 from ..partition import Partition
 from ..run import Cost, Run, hash_of, hash_tensor, plain, provenance, source_of
 
-NEEDS = {"forgotten data": "examples of the clients that leave"}
+NEEDS = {
+    "forgotten data": "examples of the clients that leave, which still cooperate",
+    "history": "every client's updates, recorded while the original was trained",
+    "preparation": "a training of its own with everybody, before anyone asked",
+    "whole clients": "a request for all examples of some clients",
+    "whole classes": "a request for all examples of some classes",
+}
 
 
 @dataclass(frozen=True)
@@ -56,8 +64,8 @@ METHODS: dict[str, Method] = {}
 def method(name: str, *, needs: tuple[str, ...] = (), citation: str = ""):
     """Register a function ``(task, *, parameters...) -> weights [d]`` as the unlearning method ``name``.
 
-    ``needs``: ``("forgotten data",)`` if it reads what must be forgotten; ``task`` is a :class:`Task`.  Every parameter
-    needs a default.  Raises ``FucoreError`` for an unknown need, a parameter without default, or a built-in's name.
+    ``needs``: some of :data:`NEEDS`, such as ``("forgotten data",)`` if it reads what must be forgotten; ``task`` is a
+    :class:`Task`.  Every parameter needs a default.  Raises ``FucoreError`` for an unknown need, a parameter without default, or a built-in's name.
     """
     needs = (needs,) if isinstance(needs, str) else tuple(needs)
     for need in needs:
@@ -99,27 +107,57 @@ class Task:
     @property
     def forgotten(self) -> Federation:
         """A federation of only the clients that were asked, holding only what they must forget; raises unless declared in ``needs``."""
-        require(
-            "forgotten data" in self.method.needs,
-            f"{self.method.name} reads the forgotten data but does not declare it: add needs=('forgotten data',) to its @method.",
-        )
+        self._declared("forgotten data")
         asked = self.request.forgotten(self._federation.data.train.labels, self._federation.clients)
         return dataclasses.replace(self._federation, clients=Partition(asked, f"to forget: {self.request}"))
 
+    @property
+    def everyone(self) -> Federation:
+        """The whole federation, as before the request; raises unless ``needs`` declares ``"preparation"``."""
+        self._declared("preparation")
+        return self._federation
+
+    @property
+    def leaving(self) -> np.ndarray:
+        """Numbers of the clients that lose all their examples, ascending."""
+        return np.flatnonzero((self._federation.clients.sizes > 0) & (self.remaining.clients.sizes == 0))
+
+    @property
+    def staying(self) -> np.ndarray:
+        """Numbers of the clients that keep data, ascending: the rows of :meth:`updates`."""
+        return np.flatnonzero(self.remaining.clients.sizes)
+
+    def shares_of_all(self, participants) -> list[float]:
+        """Weights p_i of the participants in a round of the original's training."""
+        return self._federation.shares(participants)
+
+    @property
+    def share_leaving(self) -> float:
+        """Weight that the clients who leave had in the aggregation with everybody taking part."""
+        present = np.flatnonzero(self._federation.clients.sizes)
+        return float(sum(share for share, client in zip(self._federation.shares(present), present) if client in self.leaving))
+
+    def past(self) -> Iterator[tuple[torch.Tensor, np.ndarray, torch.Tensor]]:
+        """Rounds of the original's training: (global weights before it [d], participants, their updates [participants, d]).
+
+        Read from disk one round at a time; raises unless ``needs`` declares ``"history"``.
+        """
+        self._declared("history")
+        theta = self._federation.initial_weights(self.original.config["seed"])
+        for index in range(self.original.rounds):
+            participants = self._federation.participants(self.original.config["seed"], index)
+            updates = self._federation.updates(self.original, index + 1)
+            yield theta, participants, updates
+            theta = theta + torch.tensor(self._federation.shares(participants)) @ updates
+
     def train(self, weights: torch.Tensor, rounds: int, *, on: Federation | None = None, **options) -> torch.Tensor:
-        """FedAvg from ``weights`` on the remaining clients (or ``on`` the forgotten ones); returns the new weights.
+        """FedAvg from ``weights`` on the remaining clients (or ``on`` the forgotten ones, or everyone); returns the new weights.
 
         ``options`` as for :meth:`Federation.train <fucore.federation.Federation.train>`.  Zero rounds return ``weights``.
         """
         if rounds == 0:
             return weights
-        federation = self.remaining if on is None else on
-        allowed = [self.remaining.clients.hash, *([self.forgotten.clients.hash] if "forgotten data" in self.method.needs else [])]
-        require(
-            federation.clients.hash in allowed,
-            f"{self.method.name} may train on task.remaining, or on task.forgotten if it declares needs=('forgotten data',).",
-        )
-        run = federation.train(rounds, self._stream, start=weights, first_round=self.round, keep=False, **options)
+        run = self._allowed(on).train(rounds, self._stream, start=weights, first_round=self.round, keep=False, **options)
         for row in run.history:
             self.history.append(
                 {
@@ -133,17 +171,64 @@ class Task:
         self.cost += run.cost
         return run.weights
 
-    def mean_gradient(self, weights: torch.Tensor) -> torch.Tensor:
-        """Mean over the remaining clients of their loss gradients at ``weights``, [d]; costs one pass and one exchange."""
-        began = time.perf_counter()
-        gradient = self.remaining.mean_gradient(weights)
-        sizes = self.remaining.clients.sizes
+    def prepare(self, weights: torch.Tensor, rounds: int, *, on: Federation | None = None, **options) -> torch.Tensor:
+        """:meth:`train` before the request, with everybody (or ``on`` some): told in the log, but no part of what unlearning costs."""
+        run = (self.everyone if on is None else self._allowed(on)).train(rounds, self._stream, start=weights, keep=False, **options)
+        self.log["examples of preparation"] = self.log.get("examples of preparation", 0) + run.cost.examples
+        return run.weights
+
+    def updates(self, weights: torch.Tensor, *, on: Federation | None = None, hooks: Hooks = Hooks()) -> torch.Tensor:
+        """theta_i - ``weights`` of each client with data after one local training, float32 [clients, d], in client order.
+
+        Costs one exchange, but no round: a method that combines them to a round of its own says so by :meth:`end_round`.
+        """
+        federation, began = self._allowed(on), time.perf_counter()
+        present = np.flatnonzero(federation.clients.sizes)
+        lr = federation.local.rate(self.round, max(self.round + 1, self.original.config["horizon"]))
+        models = federation.local_models(weights, present, lr, (self._stream, self.round), hooks)
+        result = torch.stack([model - weights for model in models])
+        traffic = len(present) * weights.numel() * BYTES_A_WEIGHT
+        examples = federation.local.epochs * int(federation.clients.sizes.sum())
+        self.cost += Cost(examples, traffic, traffic, 0, time.perf_counter() - began)
+        return result
+
+    def end_round(self, weights: torch.Tensor) -> None:
+        """Count one federated round that ended with ``weights``, and record its test accuracy."""
+        self.round += 1
+        self.note(weights, None)
+
+    def mean_gradient(self, weights: torch.Tensor, *, on: Federation | None = None) -> torch.Tensor:
+        """Mean over the remaining clients (or ``on``) of their loss gradients at ``weights``, [d]; costs one pass and one exchange."""
+        began, federation = time.perf_counter(), self._allowed(on)
+        gradient = federation.mean_gradient(weights)
+        sizes = federation.clients.sizes
         traffic = int((sizes > 0).sum()) * weights.numel() * BYTES_A_WEIGHT
         self.cost += Cost(int(sizes.sum()), traffic, traffic, 0, time.perf_counter() - began)
         return gradient
 
-    def note(self, weights: torch.Tensor, stage: str) -> None:
-        """Record the test accuracy of ``weights`` in the history between rounds (not counted as cost)."""
+    def _declared(self, need: str) -> None:
+        require(
+            need in self.method.needs,
+            f"{self.method.name} uses {NEEDS[need]}, but does not declare it: add needs=({need!r},) to its @method.",
+        )
+
+    def _allowed(self, on: Federation | None) -> Federation:
+        """``on``, if the method may train there: any settings, but nobody's examples that it did not declare."""
+        if on is None:
+            return self.remaining
+        held = np.concatenate(on.clients.indices)
+        mine = [self.remaining.clients.indices]
+        mine += [self.forgotten.clients.indices] if "forgotten data" in self.method.needs else []
+        mine += [self.everyone.clients.indices] if "preparation" in self.method.needs else []
+        allowed = np.isin(held, np.concatenate([indices for part in mine for indices in part])).all()
+        require(
+            allowed,
+            f"{self.method.name} may train on task.remaining, or on task.forgotten if it declares needs=('forgotten data',).",
+        )
+        return on
+
+    def note(self, weights: torch.Tensor, stage: str | None) -> None:
+        """Record the test accuracy of ``weights`` in the history, as a ``stage`` between rounds (not counted as cost)."""
         accuracy, loss = self.remaining.evaluate(weights)
         self.history.append(
             {
@@ -152,7 +237,7 @@ class Task:
                 "test_loss": loss,
                 "seconds": self.cost.seconds,
                 "examples": self.cost.examples,
-                "stage": stage,
+                **({} if stage is None else {"stage": stage}),
             }
         )
 
@@ -175,6 +260,7 @@ def unlearn(name: str, original: Run, request: Request, *, seed: int = 0, **para
         "this run is itself unlearned: forget everything at once from the original, such as fu.forget.clients(1, 2), or retrained clients come back.",
     )
     require_whole("seed", seed, 0)
+    _check_needs(chosen, original, request)
     settings = {**chosen.defaults, **parameters}
     task = Task(original, request, chosen, seed)
     config = {
@@ -204,6 +290,30 @@ def unlearn(name: str, original: Run, request: Request, *, seed: int = 0, **para
     if key:
         federation.store.put(run)
     return run
+
+
+def _check_needs(chosen: Method, original: Run, request: Request) -> None:
+    """Refuse a method where the run or the request lacks what it needs."""
+    federation, needs, name = original.federation, chosen.needs, chosen.name
+    asked = request.forgotten(federation.data.train.labels, federation.clients)
+    whole = any(len(part) and len(part) == len(held) for part, held in zip(asked, federation.clients.indices))
+    held = np.unique(np.concatenate(federation.clients.indices))
+    mask = request.mask(federation.data.train.labels, federation.clients)
+    labels = federation.data.train.labels.numpy()
+    classes = np.isin(labels[held], np.unique(labels[mask])) if mask.any() else np.zeros(len(held), bool)
+    require(
+        "history" not in needs or bool(original.config.get("record_updates")),
+        f"{name} needs {NEEDS['history']}: train the original with record_updates=True.",
+    )
+    require(
+        "history" not in needs or (original.config["start"] is None and original.config["first_round"] == 0),
+        f"{name} needs the history from the first round on: train the original from its own initial weights.",
+    )
+    require("whole clients" not in needs or whole, f"{name} needs {NEEDS['whole clients']}, such as fu.forget.client(0), not {request}.")
+    require(
+        "whole classes" not in needs or bool((classes == mask[held]).all()),
+        f"{name} needs {NEEDS['whole classes']}, such as fu.forget.classes(3), not {request}.",
+    )
 
 
 @functools.cache

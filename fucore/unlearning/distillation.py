@@ -1,0 +1,40 @@
+"""Subtract the leaving clients' updates, then learn from the original as teacher (Wu, Zhu & Mitra, 2022, arXiv 2201.09441)::
+
+    theta <- theta_o - sum over rounds of p_u Delta_u;     then minimise  tau^2 KL(softmax(z_teacher / tau) || softmax(z / tau))
+
+The paper distils on unlabelled data that the server has.  There is none here: the remaining clients distil on their
+images, labels unused.  The teacher still knows the forgotten data.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from ..engine import Hooks
+from ..errors import require_number, require_whole
+from . import method
+
+
+@method("knowledge-distillation", needs=("history", "whole clients"), citation="Wu, Zhu & Mitra, 2022")
+def knowledge_distillation(task, *, rounds: int = 4, temperature: float = 3.0):
+    """``rounds`` of federated distillation after the subtraction."""
+    require_whole("rounds", rounds, 0)
+    require_number("temperature", temperature, 0.0, math.inf, open_low=True)
+    theta = task.original.weights.clone()
+    for _, participants, updates in task.past():
+        for share, client, update in zip(task.shares_of_all(participants), participants, updates):
+            if client in task.leaving:
+                theta -= share * update
+    task.note(theta, "subtracted")
+    teacher = task.remaining.logits(task.original.weights, task.remaining.data.train)
+    return task.train(
+        theta, rounds, hooks=Hooks(loss=lambda step: divergence(teacher[step.indices.cpu()].to(step.logits), step.logits, temperature))
+    )
+
+
+def divergence(teacher: torch.Tensor, student: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+    """temperature^2 KL(teacher || student), mean over the batch."""
+    log_teacher, log_student = ((logits / temperature).log_softmax(dim=1) for logits in (teacher, student))
+    return temperature**2 * torch.nn.functional.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)

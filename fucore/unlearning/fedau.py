@@ -1,0 +1,100 @@
+"""FedAU: an auxiliary head that learned wrong labels, mixed into the last layer (Gu et al., IJCAI 2024)::
+
+    head <- (1 - alpha) W + alpha mean_U A_u,     everything else unchanged
+
+``mode="during"``: the clients that will leave train A_u beside the model in every round, from
+A_u <- (1 - gamma) W + gamma A_u, on CE(W h(x), y) + CE(A_u h(x), y~) with one wrong label y~ for each example; the
+auxiliary loss also trains the features, so the model differs from the original before anybody asks.  ``mode="posthoc"``
+(the variant of another benchmark, FedQUIT's): a new head on the frozen features, trained on random labels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import torch
+
+from ..engine import Hooks, LocalTraining
+from ..errors import require_choice, require_number, require_whole
+from ..models import derived_seed
+from . import method
+from ._heads import features_of, head, matrix_and_bias
+
+
+@method("fedau", needs=("forgotten data", "preparation"), citation="Gu et al., IJCAI 2024")
+def fedau(task, *, rounds: int = 0, mode: str = "posthoc", alpha: float | None = None, gamma: float = 0.5, lr: float | None = None):
+    """Mix ``alpha`` of the auxiliary head in (default 0.9 during training, 0.96 post hoc); no recovery unless ``rounds``.
+
+    ``lr`` of the auxiliary head: default 0.01 during training, 0.1 post hoc.
+    """
+    require_whole("rounds", rounds, 0)
+    require_choice("mode", mode, ("during", "posthoc"))
+    alpha = require_number("alpha", (0.9 if mode == "during" else 0.96) if alpha is None else alpha, 0.0, 1.0)
+    require_number("gamma", gamma, 0.0, 1.0)
+    lr = require_number("lr", (0.01 if mode == "during" else 0.1) if lr is None else lr, 0.0, math.inf)
+    theta, auxiliary = during(task, gamma, lr) if mode == "during" else posthoc(task, lr)
+    where = head(task.remaining.layout)
+    theta = theta.clone()
+    theta[where] = (1 - alpha) * theta[where] + alpha * auxiliary
+    task.note(theta, "mixed")
+    return task.train(theta, rounds)
+
+
+def posthoc(task, lr: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """(original weights, auxiliary head): 10 epochs on uniformly random labels, features frozen."""
+    original, where = task.original.weights, head(task.remaining.layout)
+    labels = torch.from_numpy(np.random.default_rng([task.seed, 8501]).integers(0, classes(task), len(task.remaining.data.train)))
+    start = original.clone()
+    start[where] = 0.01 * torch.randn(start[where].shape, generator=torch.Generator().manual_seed(derived_seed(task.seed, 8502)))
+    local = LocalTraining(epochs=10, batch=task.remaining.local.batch, optimizer="sgd", lr=lr)
+    hooks = Hooks(
+        loss=lambda step: torch.nn.functional.cross_entropy(step.logits, labels[step.indices.cpu()].to(step.logits.device)),
+        gradient=lambda step: step.gradient[: where.start].zero_(),
+    )
+    updates = task.updates(start, on=dataclasses.replace(task.forgotten, local=local), hooks=hooks)
+    return original, (start + updates.mean(dim=0))[where]
+
+
+def during(task, gamma: float, lr: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """(weights, mean auxiliary head) of a training of everybody in which the clients that will leave also train a head."""
+    everyone, layout, where = task.everyone, task.remaining.layout, head(task.remaining.layout)
+    wrong = wrong_labels(everyone.data.train.labels.numpy(), classes(task), task.seed)
+    asked = np.zeros(len(wrong), dtype=bool)
+    asked[task.forgotten.clients.indices[0] if len(task.forgotten.clients) == 1 else np.concatenate(task.forgotten.clients.indices)] = True
+    targets = torch.from_numpy(np.where(asked, wrong, everyone.data.train.labels.numpy()))
+    heads: dict[int, torch.Tensor] = {}
+    leaving = {client for client, indices in enumerate(task.forgotten.clients.indices) if len(indices)}
+
+    def loss(step):
+        plain = torch.nn.functional.cross_entropy(step.logits, step.labels)
+        if step.client not in leaving:
+            return plain
+        if "head" not in step.state:
+            step.state["head"] = (1 - gamma) * step.weights[where] + gamma * heads.get(step.client, step.weights[where])
+            step.state["momentum"] = torch.zeros_like(step.state["head"])
+        auxiliary = step.state["head"].clone().requires_grad_()
+        matrix, bias = matrix_and_bias(auxiliary, layout)
+        features, labels = features_of(step), targets[step.indices.cpu()].to(step.logits.device)
+        (own,) = torch.autograd.grad(
+            torch.nn.functional.cross_entropy(torch.nn.functional.linear(features.detach(), matrix, bias), labels), auxiliary
+        )
+        step.state["momentum"] = 0.9 * step.state["momentum"] + own
+        step.state["head"] = step.state["head"] - lr * step.state["momentum"]
+        heads[step.client] = step.state["head"]
+        matrix, bias = matrix_and_bias(auxiliary.detach(), layout)
+        return plain + torch.nn.functional.cross_entropy(torch.nn.functional.linear(features, matrix, bias), labels)
+
+    start = everyone.initial_weights(task.original.config["seed"])
+    theta = task.prepare(start, task.original.rounds, hooks=Hooks(loss=loss))
+    return theta, torch.stack([heads[client] for client in sorted(heads)]).mean(dim=0).cpu()
+
+
+def wrong_labels(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """One fixed wrong label for each example, uniform over the others."""
+    return (labels + np.random.default_rng([seed, 8503]).integers(1, count, len(labels))) % count
+
+
+def classes(task) -> int:
+    return len(task.remaining.data.classes)

@@ -1,0 +1,48 @@
+"""KNOT: clients train in clusters, and only the cluster of who leaves is trained again (Su & Li, INFOCOM 2023).
+
+Clusters are drawn at random here; the paper assigns them by a linear program over training times and update directions.
+The published aggregation is asynchronous, this one is not.  The model is the mean of the clusters' models.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from ..errors import require_whole
+from ..partition import Partition
+from . import method
+
+
+@method("knot", needs=("preparation", "whole clients"), citation="Su & Li, INFOCOM 2023")
+def knot(task, *, rounds: int | None = None, clusters: int = 3):
+    """Train each of ``clusters`` clusters from the same start as long as the original, then those affected once more without the leavers.
+
+    ``rounds`` of that second training (default: as many as the first).
+    """
+    rounds = task.original.rounds if rounds is None else require_whole("rounds", rounds, 1)
+    members = drawn_clusters(len(task.everyone.clients), require_whole("clusters", clusters, 1), task.seed)
+    start = task.everyone.initial_weights(task.original.config["seed"])
+    models, spent = [], task.log.setdefault("clusters", [])
+    for cluster in members:
+        affected = bool(np.isin(cluster, task.leaving).any())
+        spent.append({"clients": cluster.tolist(), "trained again": affected})
+        if not affected:
+            models.append(task.prepare(start, task.original.rounds, on=only(task.everyone, cluster)))
+        elif not np.isin(cluster, task.leaving).all():
+            models.append(task.train(start, rounds, on=only(task.remaining, cluster)))
+    return torch.stack(models).mean(dim=0)
+
+
+def drawn_clusters(clients: int, clusters: int, seed: int) -> list[np.ndarray]:
+    """Clients in ``clusters`` random groups of nearly equal size, each ascending."""
+    order = np.random.default_rng([seed, 8901]).permutation(clients)
+    return [np.sort(part) for part in np.array_split(order, min(clusters, clients))]
+
+
+def only(federation, cluster: np.ndarray):
+    """The federation in which all but the clients of ``cluster`` hold nothing."""
+    indices = tuple(part if client in cluster else part[:0] for client, part in enumerate(federation.clients.indices))
+    return dataclasses.replace(federation, clients=Partition(indices, f"cluster {cluster.tolist()}"))

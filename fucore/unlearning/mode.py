@@ -1,0 +1,41 @@
+"""MoDe: pull the model towards one that never saw the forgotten data, then guide its memory (Zhao et al., IEEE IoT-J 2023)::
+
+theta_de: a new network, trained by FedAvg on the remaining clients in parallel
+degrading:  theta <- keep * theta + (1 - keep) * theta_de                                       each of the first rounds
+guiding:    the remaining clients train theta on their labels, the leaving ones on argmax theta_de(x); average all
+"""
+
+from __future__ import annotations
+
+import torch
+
+from ..engine import Hooks
+from ..errors import require_number, require_whole
+from ..models import derived_seed
+from . import method
+
+
+@method("mode", needs=("forgotten data",), citation="Zhao et al., IEEE IoT-J 2023")
+def mode(task, *, rounds: int = 4, degrading: int = 3, keep: float = 0.5):
+    """``degrading`` of ``rounds`` rounds pull, the others guide.
+
+    The published 0.95 is for 56 degrading rounds; what is left of the original after all of them is ``keep ** degrading``.
+    """
+    require_whole("rounds", rounds, 1)
+    require_whole("degrading", degrading, 0, rounds)
+    require_number("keep", keep, 0.0, 1.0)
+    theta, other = task.original.weights, task.remaining.initial_weights(derived_seed(task.seed, 8701))
+    for _ in range(degrading):
+        other = other + torch.tensor(task.remaining.shares(task.staying)) @ task.updates(other)
+        theta = keep * theta + (1 - keep) * other
+        task.end_round(theta)
+    data = task.forgotten.data.train
+    pseudo = data.labels.clone()
+    held = torch.cat([torch.from_numpy(part) for part in task.forgotten.clients.indices])
+    pseudo[held] = task.forgotten.logits(other, data.take(held)).argmax(dim=1)
+    guided = Hooks(loss=lambda step: torch.nn.functional.cross_entropy(step.logits, pseudo[step.indices.cpu()].to(step.logits.device)))
+    while task.round < rounds:
+        rows = torch.cat([task.updates(theta), task.updates(theta, on=task.forgotten, hooks=guided)])
+        theta = theta + rows.mean(dim=0)
+        task.end_round(theta)
+    return theta

@@ -1,0 +1,47 @@
+"""SIFU: go back to the last model on which the leaving clients had little influence, add noise, train on (Fraboni et al., AISTATS 2024)::
+
+    Psi_c(n+1) = Psi_c(n) + p_c / (1 - p_c) ||theta(n+1) - theta_c(n+1)||        influence of client c, summed over rounds
+    Psi*       = epsilon sigma / sqrt(2 ln(1.25 / delta)),  delta = 1 / clients
+    theta     <- the last theta(n) with Psi_U(n) <= Psi*, plus N(0, sigma^2 I);   then FedAvg on the remaining clients
+
+The guarantee assumes a convex loss, which networks do not have.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from ..errors import require_number, require_whole
+from ..models import derived_seed
+from . import method
+
+
+@method("sifu", needs=("history", "whole clients"), citation="Fraboni et al., AISTATS 2024")
+def sifu(task, *, rounds: int = 4, epsilon: float = 10.0, sigma: float = 0.05):
+    """Roll back within the budget of influence, add noise of ``sigma``, then ``rounds`` rounds on the remaining clients."""
+    require_whole("rounds", rounds, 0)
+    require_number("epsilon", epsilon, 0.0, math.inf, open_low=True)
+    require_number("sigma", sigma, 0.0, math.inf)
+    bound = epsilon * sigma / math.sqrt(2 * math.log(1.25 * len(task.remaining.clients)))
+    influence, chosen, kept = 0.0, None, 0
+    for index, (theta, participants, updates) in enumerate(task.past()):
+        if influence <= bound:
+            chosen, kept = theta, index
+        influence += increments(updates, task.shares_of_all(participants), [client in task.leaving for client in participants])
+    if influence <= bound:
+        chosen, kept = task.original.weights, task.original.rounds
+    task.log |= {"rounds kept": kept, "bound": bound, "influence": influence}
+    noise = torch.randn(chosen.shape, generator=torch.Generator().manual_seed(derived_seed(task.seed, 8801)))
+    theta = chosen + sigma * noise
+    task.note(theta, "rolled back")
+    return task.train(theta, rounds)
+
+
+def increments(updates: torch.Tensor, shares, leaves) -> float:
+    """Sum over the leaving clients of p/(1-p) ||theta(n+1) - theta_c(n+1)||: how far one round moves when they are taken out."""
+    mean = torch.tensor(shares) @ updates
+    return sum(
+        share / (1 - share) * float((mean - update).norm()) for share, update, gone in zip(shares, updates, leaves) if gone and share < 1
+    )
