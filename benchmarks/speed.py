@@ -108,7 +108,7 @@ def measure(python: str, simulator: str, task: dict) -> dict:
         )
         while process.poll() is None:
             peak = max(peak, memory_of_tree(process.pid))
-            time.sleep(0.2)
+            time.sleep(0.5)
         out.seek(0), errors.seek(0)
         if process.returncode:
             raise SystemExit(f"{simulator} failed:\n{errors.read()[-3000:]}")

@@ -1,0 +1,105 @@
+"""All methods in the fair arena on any data set: the tables behind the chapter "All methods compared".
+
+python book/results/all_methods.py mnist5k --name mnist5k
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+
+import pandas as pd
+
+import fucore as fu
+from fucore.evaluation import arena
+from fucore.evaluation.membership import membership
+from fucore.run import provenance
+
+TUNING_SEED = 100
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset")
+    parser.add_argument("--name", required=True, help="name of the tables and of the data in them")
+    parser.add_argument("--train-size", type=int)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--recovery-rounds", type=int, default=5)
+    parser.add_argument("--retrained", type=int, default=4)
+    parser.add_argument("--originals", type=int, default=3)
+    parser.add_argument("--jobs", type=int, help="runs at the same time (default: one a core)")
+    options = parser.parse_args()
+    data, request = fu.load(options.dataset, train_size=options.train_size), fu.forget.client(0)
+    federations = {
+        "IID": fu.Federation(data, fu.partition.iid(data.train.labels, 10)),
+        "Dirichlet 0.5": fu.Federation(data, fu.partition.dirichlet(data.train.labels, 10, 0.5)),
+    }
+    rounds, budget = options.rounds, options.recovery_rounds
+
+    def original(split, seed):
+        return federations[split].train(rounds, seed=seed, record_updates=True)
+
+    def retrained(split, first):
+        return federations[split].without(request).train_many(rounds, range(first, first + options.retrained))
+
+    for split in federations:
+        retrained(split, 1), retrained(split, TUNING_SEED + 1)
+        [original(split, seed) for seed in (*range(options.originals), TUNING_SEED)]
+
+    def tuning(split, entry):
+        point, table = arena.tune(entry, original(split, TUNING_SEED), retrained(split, TUNING_SEED + 1), request, budget, TUNING_SEED)
+        return {"point": point, "table": table.drop(columns="entry").to_dict("list")}
+
+    tuned = fu.sweep(tuning, {"split": list(federations), "entry": list(arena.ENTRIES)}, jobs=options.jobs)
+    print(tuned.failures)
+    points = {(row.split, row.entry): row.point for row in tuned.table.itertuples()}
+    trials = [pd.DataFrame(row.table).assign(split=row.split, entry=row.entry) for row in tuned.table.itertuples()]
+
+    def judged(split, entry, seed, chosen):
+        run = arena.run_entry(arena.ENTRIES[entry], original(split, seed), request, budget, points[split, entry] if chosen else None, seed)
+        return {"seconds": run.cost.seconds}
+
+    grid = {"split": list(federations), "entry": list(arena.ENTRIES), "seed": list(range(options.originals)), "chosen": [True, False]}
+    print(fu.sweep(judged, grid, jobs=options.jobs).failures)
+    tables, attacks = [], []
+    for split in federations:
+        references = retrained(split, 1)
+        for chosen in (True, False):
+            reports = []
+            for seed in range(options.originals):
+                start = original(split, seed)
+                runs = {
+                    name: arena.run_entry(entry, start, request, budget, points[split, name] if chosen else None, seed)
+                    for name, entry in arena.ENTRIES.items()
+                    if (split, name) in points
+                }
+                reports.append(fu.compare(runs, start, references, request))
+                if chosen:
+                    attacks.append(membership(runs, start, references, request).assign(split=split, original=seed))
+            summary = pd.concat([report.summary for report in reports]).groupby("candidate", sort=False).mean(numeric_only=True)
+            summary = summary[["forget_accuracy", "local_fairness", "examples", "uploaded", "stored", "seconds", "speed_up"]].reset_index()
+            pooled = arena.pooled(reports).assign(split=split, parameters="tuned" if chosen else "published")
+            print(split, chosen, arena.pooled_table(pooled).to_string(), summary.round(3).to_string(), sep="\n", flush=True)
+            tables.append(pooled.merge(summary, on="candidate"))
+    stem = pathlib.Path(__file__).parent / f"all_methods_{options.name}"
+    pd.concat(tables).round(5).to_csv(stem.with_suffix(".csv"), index=False)
+    pd.concat(trials).round(5).to_csv(stem.with_suffix(".tuning.csv"), index=False)
+    keys = ["split", "candidate", "attack"]
+    pd.concat(attacks).groupby(keys, sort=False).mean(numeric_only=True).drop(columns="original").reset_index().round(5).to_csv(
+        stem.with_suffix(".membership.csv"), index=False
+    )
+    chosen = {split: {entry: point for (of, entry), point in points.items() if of == split} for split in federations}
+    record = {**provenance(data), "data": options.name, **{k: v for k, v in vars(options).items() if k not in ("dataset", "jobs")}}
+    record |= {
+        "local": federations["IID"].config["local"],
+        "model": federations["IID"].config["model"],
+        "cores": os.cpu_count(),
+        "chosen": chosen,
+    }
+    stem.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

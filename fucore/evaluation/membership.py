@@ -1,0 +1,142 @@
+"""Membership inference against unlearned models, each beside what the same attack says of retrained ones.
+
+Members are the forgotten examples, non-members test images with the same mix of classes.  A retrained model has seen
+neither, so its value, not 0.5, is where an unlearned model should be: classes and hardness still differ between the two.
+
+=====  ==========================================================================================================
+loss   log P(y|x): the loss threshold (Yeom et al., CSF 2018)
+lira   how far the logit-scaled confidence lies above that of retrained models, one-sided, offline
+       (Carlini et al., IEEE S&P 2022); standard deviations are pooled over examples below 16 models
+rmia   share of test images z with [P(y|x) / Pbar(x)] / [P(y|z) / Pbar(z)] > 1, Pbar from the retrained models,
+       a = 0.3 (Zarifzadeh et al., ICML 2024)
+=====  ==========================================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import norm, rankdata
+
+from ..data import Split
+from ..errors import require
+from ..forgetting import Request
+from ..run import Run
+
+ATTACKS = ("loss", "lira", "rmia")
+FEW_MODELS, OFFLINE_A, FALSE_POSITIVES = 16, 0.3, 0.01
+
+
+def membership(
+    candidates: dict[str, Run | Sequence[Run]], original: Run, retrained: Sequence[Run], request: Request, *, seed: int = 0
+) -> pd.DataFrame:
+    """One row a candidate and attack: ``auc``, ``balanced_accuracy`` and ``tpr_at_1_fpr``, means over runs, and ``auc_std``.
+
+    Retrained models are attacked with the others as references; so are candidates and the original, with each reference left
+    out in turn, so that all rows are made alike.  Raises ``FucoreError`` with fewer than 3 retrained models or when no test
+    image shares a class with the forgotten data.
+    """
+    retrained = list(retrained)
+    require(len(retrained) >= 3, f"membership inference needs at least 3 retrained models, not {len(retrained)}.")
+    federation = original.federation
+    members = federation.data.train.take(federation.forgotten(request))
+    outside, population = matched_non_members(members.labels.numpy(), federation.data.test, seed)
+    splits = [members, outside, population]
+    references = [[true_class_confidence(federation.logits(run.weights, split), split.labels) for split in splits] for run in retrained]
+    rows = []
+    groups = {"Original": [original], "Retrained": retrained}
+    groups |= {name: [runs] if isinstance(runs, Run) else list(runs) for name, runs in candidates.items()}
+    for name, runs in groups.items():
+        results = {attack: [] for attack in ATTACKS}
+        for number, run in enumerate(runs):
+            own = references[number] if name == "Retrained" else None
+            own = own or [true_class_confidence(federation.logits(run.weights, split), split.labels) for split in splits]
+            left_out = [number] if name == "Retrained" else range(len(retrained))
+            for skipped in left_out:
+                rest = [reference for place, reference in enumerate(references) if place != skipped]
+                for attack in ATTACKS:
+                    results[attack].append(measure(*attack_scores(attack, own, rest)))
+        for attack, values in results.items():
+            auc, balanced, rate = np.array(values).T
+            spread = auc.std(ddof=1) if name == "Retrained" or len(runs) > 1 else np.nan
+            rows.append(
+                {
+                    "candidate": name,
+                    "attack": attack,
+                    "auc": auc.mean(),
+                    "auc_std": spread,
+                    "balanced_accuracy": balanced.mean(),
+                    "tpr_at_1_fpr": rate.mean(),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def matched_non_members(labels: np.ndarray, test: Split, seed: int) -> tuple[Split, Split]:
+    """(test images with the class mix of ``labels``, the other test images), at most as many as there are ``labels``."""
+    wanted, held = (
+        np.bincount(labels, minlength=int(test.labels.max()) + 1),
+        np.bincount(test.labels.numpy(), minlength=int(labels.max()) + 1),
+    )
+    share = min([1.0, *(held[label] / wanted[label] for label in np.flatnonzero(wanted))])
+    rng, chosen = np.random.default_rng([seed, 9001]), []
+    for label in np.flatnonzero(wanted):
+        of_class = np.flatnonzero(test.labels.numpy() == label)
+        chosen.append(rng.permutation(of_class)[: int(round(share * wanted[label]))])
+    chosen = np.sort(np.concatenate(chosen))
+    require(len(chosen) > 0, "no test image shares a class with the forgotten examples, so there are no non-members to compare with.")
+    others = np.setdiff1d(np.arange(len(test)), chosen)
+    return test.take(chosen), test.take(others if len(others) >= 10 else chosen)
+
+
+def true_class_confidence(logits: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
+    """log p_y - log sum of the others' p, float64 [n]: finite for any finite logits."""
+    logits = logits.double()
+    own = logits.gather(1, labels[:, None])[:, 0]
+    others = logits.scatter(1, labels[:, None], -torch.inf)
+    return (own - torch.logsumexp(others, dim=1)).numpy()
+
+
+def attack_scores(attack: str, own: list[np.ndarray], references: list[list[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of (members, non-members), higher for members, from confidences on (members, non-members, population)."""
+    if attack == "loss":
+        return -np.logaddexp(0, -own[0]), -np.logaddexp(0, -own[1])
+    if attack == "lira":
+        return tuple(lira(own[place], np.stack([reference[place] for reference in references])) for place in (0, 1))
+    ratios = [rmia_ratio(own[place], np.stack([reference[place] for reference in references])) for place in (0, 1, 2)]
+    return rmia(ratios[0], ratios[2]), rmia(ratios[1], ratios[2])
+
+
+def lira(confidence: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """P[N(mean, std of references) < confidence] for each example; ``references`` [K, n]."""
+    spread = references.std(axis=0, ddof=1)
+    if len(references) < FEW_MODELS:
+        spread = np.full_like(spread, np.sqrt((spread**2).mean()))
+    return norm.cdf((confidence - references.mean(axis=0)) / np.maximum(spread, 1e-12))
+
+
+def rmia_ratio(confidence: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """P(y|x) / Pbar(x), with Pbar = (1 + a)/2 mean of references + (1 - a)/2."""
+    probability, outside = (1 / (1 + np.exp(-np.clip(value, -700, 700))) for value in (confidence, references))
+    return probability / ((1 + OFFLINE_A) / 2 * outside.mean(axis=0) + (1 - OFFLINE_A) / 2)
+
+
+def rmia(ratios: np.ndarray, population: np.ndarray) -> np.ndarray:
+    """Share of the population whose ratio is smaller, for each example."""
+    return np.searchsorted(np.sort(population), ratios, side="left") / len(population)
+
+
+def measure(members: np.ndarray, others: np.ndarray) -> tuple[float, float, float]:
+    """(AUC, balanced accuracy, true-positive rate at 1 % false positives); the threshold of the second is fitted on every other example."""
+    ranks = rankdata(np.concatenate([members, others]))
+    auc = (ranks[: len(members)].sum() - len(members) * (len(members) + 1) / 2) / (len(members) * len(others))
+    candidates = np.unique(np.concatenate([members[::2], others[::2]]))
+    fitted = [(members[::2, None] >= candidates).mean(0) - (others[::2, None] >= candidates).mean(0)]
+    threshold = candidates[int(np.argmax(fitted))]
+    held_members, held_others = (part[1::2] if len(part) > 1 else part for part in (members, others))
+    balanced = ((held_members >= threshold).mean() + (held_others < threshold).mean()) / 2
+    strict = np.quantile(others, 1 - FALSE_POSITIVES, method="higher")
+    return float(auc), float(balanced), float((members > strict).mean())
