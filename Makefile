@@ -1,10 +1,10 @@
-# make book | render | record | test | clean. Everything happens in .venv (.venv-render for 'render' alone); nothing else is touched.
+# make book | render | record | test | cluster-demo | clean. Everything happens in .venv (.venv-render for 'render' alone); nothing else is touched.
 PYTHON ?= python3
 PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: book render record test clean
+.PHONY: book render record test cluster-demo clean
 
 book: $(VENV)/ready
 	$(BIN)/python book/build.py book
@@ -17,6 +17,9 @@ render: $(if $(wildcard $(VENV)/ready),$(VENV)/ready,.venv-render/ready)
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest
+
+cluster-demo: $(VENV)/ready
+	$(BIN)/python benchmarks/cluster_demo.py
 
 $(VENV)/ready: pyproject.toml book/requirements-render.txt book/requirements-execute.txt tests/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit("fucore needs Python 3.11 or newer, but $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'

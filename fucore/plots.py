@@ -128,6 +128,51 @@ def curves_figure(runs: dict, x: str = "examples"):
     return figure
 
 
+def speed_figure(runs: dict, retrained, columns: int = 3):
+    """Test accuracy against examples, one panel a method beside the mean of the retrained models (Wei et al., Figure 3)."""
+    rows = -(-len(runs) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(3.1 * columns, 1.75 * rows), sharex=True, sharey=True, squeeze=False)
+    reference = np.mean([[100 * row["test_accuracy"] for row in run.history] for run in retrained], axis=0)
+    spent = [row["examples"] / 1000 for row in retrained[0].history]
+    for axis, (name, run) in itertools.zip_longest(axes.flat, runs.items(), fillvalue=(None, None)):
+        if name is None:
+            axis.axis("off")
+            continue
+        axis.plot(spent, reference, color=RETRAINED, linewidth=1.2)
+        curve = [(row["examples"] / 1000, 100 * row["test_accuracy"]) for row in run.history]
+        axis.plot(*zip(*curve), color=COLOURS[0], marker="o", markersize=2.5, linewidth=1.2)
+        axis.set_title(name, fontsize=9)
+    figure.supxlabel("training examples processed, thousands (green: retraining)", color=INK, fontsize=9)
+    figure.supylabel("test accuracy, %", color=INK, fontsize=9)
+    return figure
+
+
+def pareto_front(gap, accuracy) -> np.ndarray:
+    """Mask [n] of the points that no other beats in both a smaller ``gap`` and a higher ``accuracy``."""
+    gap, accuracy = np.asarray(gap, dtype=float), np.asarray(accuracy, dtype=float)
+    beaten = [((gap <= g) & (accuracy >= a) & ((gap < g) | (accuracy > a))).any() for g, a in zip(gap, accuracy)]
+    return ~np.array(beaten)
+
+
+def pareto_figure(table: pd.DataFrame):
+    """Forgetting against utility against cost: ``gap`` and ``test`` in per cent, ``examples`` as area; labelled where nobody is better in both.
+
+    ``table``: one row a method, indexed by name.
+    """
+    figure, axes = plt.subplots(figsize=(7.2, 4.4))
+    front = pareto_front(table.gap, table.test)
+    area = 25 + 300 * table.examples / max(1, table.examples.max())
+    for mask, colour, label in ((~front, INK, "beaten in both by another"), (front, COLOURS[0], "beaten by none")):
+        axes.scatter(table.gap[mask], table.test[mask], s=area[mask], color=colour, alpha=0.65, linewidths=0, label=label)
+    on = table[front].sort_values("gap")
+    axes.plot(on.gap, on.test, color=COLOURS[0], linewidth=0.8)
+    for name, row in table.iterrows():
+        axes.annotate(name, (row.gap, row.test), xytext=(4, 4), textcoords="offset points", fontsize=7.5)
+    axes.set(xlabel="mean gap to retraining over the groups, points (small: as retrained)", ylabel="test accuracy, %")
+    axes.legend(title="area: examples processed", title_fontsize=8, fontsize=8, loc="lower left")
+    return figure
+
+
 def images_figure(split, titles, columns: int = 8):
     """A gallery of images with a short title each."""
     count = len(titles)

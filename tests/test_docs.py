@@ -22,3 +22,14 @@ def test_shown_code_runs(page, monkeypatch):
         for name in set(METHODS) - set(known):
             del METHODS[name]
     assert "FedMemPrune" in repr(names["report"])
+
+
+def test_the_sweep_of_the_page_runs(tmp_path, monkeypatch):
+    (code,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "book" / "many_runs.md").read_text(), re.M | re.S)
+    for old, new in {'"mnist5k"': '"digits"', "rounds=10": "rounds=1", "rounds=5": "rounds=1", "[0, 1, 2]": "[0]"}.items():
+        assert old in code
+        code = code.replace(old, new)
+    monkeypatch.setenv("FUCORE_STORE", str(tmp_path))
+    names = {"__name__": "shown"}
+    exec(compile(code, "many_runs.md", "exec"), names)
+    assert len(names["result"].table) == 4 and not names["result"].failures

@@ -29,6 +29,7 @@ ORDER = [
     "evaluation",
     "analysis",
     "papers",
+    "results",
     "plots",
     "widgets",
     "params",

@@ -83,7 +83,7 @@ def main() -> None:
             pooled = arena.pooled(reports).assign(split=split, parameters="tuned" if chosen else "published")
             print(split, chosen, arena.pooled_table(pooled).to_string(), summary.round(3).to_string(), sep="\n", flush=True)
             tables.append(pooled.merge(summary, on="candidate"))
-    stem = pathlib.Path(__file__).parent / f"all_methods_{options.name}"
+    stem = pathlib.Path(fu.results.__file__).parent / f"all_methods_{options.name}"
     pd.concat(tables).round(5).to_csv(stem.with_suffix(".csv"), index=False)
     pd.concat(trials).round(5).to_csv(stem.with_suffix(".tuning.csv"), index=False)
     keys = ["split", "candidate", "attack"]

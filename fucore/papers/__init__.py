@@ -1,7 +1,7 @@
 """Figures printed in the two papers, to stand beside ours; per cent unless noted, ``_std`` as printed, ``_gap`` to the retrained row.
 
-``table1_main`` and ``tableF2_pruning_ratio``: Wei et al., "Rethinking Federated Unlearning via the Lens of
-Memorization", KDD 2026, Tables 1 and F2.  ``local_fairness`` lost its scale factor in print: compare within one table only.
+``table1_main``, ``tableF2_pruning_ratio`` and ``tableF4_parameter_selection``: Wei et al., "Rethinking Federated Unlearning via the Lens of
+Memorization", KDD 2026, Tables 1, F2 and F4.  ``local_fairness`` lost its scale factor in print: compare within one table only.
 """
 
 from __future__ import annotations

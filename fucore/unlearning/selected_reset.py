@@ -19,7 +19,7 @@ import torch
 
 from ..errors import require_choice, require_number, require_whole
 from ..models import Layout
-from . import method
+from . import METHODS, Task, method
 from ._curvature import fisher_of
 from .fedmemprune import least_important, reset
 
@@ -69,6 +69,14 @@ def choose(task, strategy: str, ratio: float, split: int, original: torch.Tensor
     if strategy == "salun":
         return top(update.abs(), size)
     return top(update.abs(), size, eligible(layout, strategy, split))
+
+
+def mask_of(original, request, strategy: str, ratio: float, seed: int = 0) -> set[int]:
+    """Indices that ``strategy`` would reset of the run ``original``, to compare choices without unlearning."""
+    task = Task(original, request, METHODS["selected-reset"], seed)
+    located = task.train(original.weights, 1)
+    split = len(task.remaining.layout.names) // 2
+    return set(choose(task, strategy, ratio, split, original.weights, located - original.weights).tolist())
 
 
 def top(score: torch.Tensor, size: int, allowed: torch.Tensor | None = None) -> torch.Tensor:

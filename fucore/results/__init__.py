@@ -1,0 +1,24 @@
+"""Results that take longer than a notebook should: small tables with where they come from, made by the scripts in ``book/results``."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import pandas as pd
+
+from ..errors import require_choice
+
+FOLDER = pathlib.Path(__file__).parent
+
+
+def table(name: str) -> pd.DataFrame:
+    """A kept table by name, such as ``all_methods_mnist5k``."""
+    require_choice("table", name, sorted(path.name.removesuffix(".csv") for path in FOLDER.glob("*.csv")))
+    return pd.read_csv(FOLDER / f"{name}.csv")
+
+
+def record(name: str) -> dict:
+    """Where a kept result comes from: versions, data, settings."""
+    require_choice("record", name, sorted(path.stem for path in FOLDER.glob("*.json")))
+    return json.loads((FOLDER / f"{name}.json").read_text())
