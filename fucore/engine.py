@@ -268,7 +268,7 @@ def stack_size(weights: int, clients: int) -> int:
 
 def _keep_gradient_channels_last(flatten, inputs) -> None:
     """Before flattening: hand the gradient back in the layout of the features; kernels for mixed layouts take several times longer."""
-    if inputs[0].requires_grad and not torch._C._functorch.is_functorch_wrapped_tensor(inputs[0]):
+    if inputs[0].requires_grad and inputs[0].dim() == 4 and not torch._C._functorch.is_functorch_wrapped_tensor(inputs[0]):
         inputs[0].register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))
 
 

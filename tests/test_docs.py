@@ -1,7 +1,10 @@
 """The Python that README.md and the book show is run as it stands, on the small digits."""
 
 import re
+import subprocess
+import sys
 
+import pandas as pd
 import pytest
 
 from notebooks import ROOT
@@ -33,3 +36,24 @@ def test_the_sweep_of_the_page_runs(tmp_path, monkeypatch):
     names = {"__name__": "shown"}
     exec(compile(code, "many_runs.md", "exec"), names)
     assert len(names["result"].table) == 4 and not names["result"].failures
+
+
+def test_the_benchmark_of_the_performance_page_runs(tmp_path):
+    """It runs and reports every column of the kept table; how fast is no matter of a test."""
+    command = [
+        sys.executable,
+        "benchmarks/speed.py",
+        "--models",
+        "logistic",
+        "--clients",
+        "10",
+        "--repeats",
+        "1",
+        "--out",
+        tmp_path / "speed",
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    kept, fresh = pd.read_csv(ROOT / "book" / "results" / "speed.csv"), pd.read_csv(tmp_path / "speed.csv")
+    assert list(kept.columns) == list(fresh.columns) and len(fresh) == 3
+    assert (fresh.accuracy > 0.5).all() and (fresh["peak MB"] > 100).all()
