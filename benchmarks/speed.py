@@ -203,7 +203,7 @@ def save(records: pd.DataFrame, out: pathlib.Path) -> None:
     about = {
         "hardware": hardware(),
         "repeats": int(records["repeat"].max()) + 1,
-        "settings": SETTINGS,
+        "settings": {name: ", ".join(f"{key} {value}" for key, value in setting.items()) for name, setting in SETTINGS.items()},
         "command": "python benchmarks/speed.py",
     }
     out.with_suffix(".json").write_text(json.dumps(about, indent=1) + "\n")
