@@ -415,6 +415,20 @@ def test_class_pruning_ranks_the_exclusive_channel_first(trained):
     ) == 8
 
 
+def test_class_pruning_refuses_a_normalisation_that_would_undo_it(trained):
+    normed = dataclasses.replace(trained.federation, model="cnn-groupnorm").train(1)
+    with pytest.raises(fu.FucoreError, match="normalisation after the convolution"):
+        fu.unlearn("class-pruning", normed, fu.forget.classes(3))
+
+
+def test_a_client_that_keeps_some_of_its_data_cannot_be_taken_out_of_the_history(digits, tmp_path):
+    labels = digits.train.labels.numpy()
+    clients = fu.Partition((np.flatnonzero(labels == 0)[:50], np.flatnonzero(labels != 1)[200:300], np.flatnonzero(labels == 0)[50:]))
+    original = fu.Federation(digits, clients, store=tmp_path).train(1, record_updates=True)
+    with pytest.raises(fu.FucoreError, match="all examples of some clients"):
+        fu.unlearn("federaser", original, fu.forget.classes(0))
+
+
 def test_mode_without_degrading_weight_stays(trained):
     """12.4: keep = 1 skips the degradation, and without guidance the model stays between the two."""
     assert torch.equal(fu.unlearn("mode", trained, CLIENT, keep=1.0, rounds=2, degrading=2).weights, trained.weights)
@@ -430,7 +444,9 @@ def test_sifu_influence(trained):
     assert sifu.increments(updates, shares, [True, False, False, False]) == pytest.approx(
         float((torch.tensor(shares) @ updates - without).norm()), rel=1e-5
     )
-    assert sifu.increments(updates, shares, [False] * 4) == 0
+    two = (torch.tensor(shares) @ updates - (torch.tensor(shares[2:]) / 0.7) @ updates[2:]).norm()
+    assert sifu.increments(updates, shares, [True, True, False, False]) >= two
+    assert sifu.increments(updates, shares, [False] * 4) == 0 and sifu.increments(updates, shares, [True] * 4) == math.inf
     generous, strict = (fu.unlearn("sifu", trained, CLIENT, epsilon=epsilon, rounds=0, sigma=1e-9).log for epsilon in (1e12, 1e-6))
     assert generous["rounds kept"] == 3 and strict["rounds kept"] == 0 and generous["influence"] > 0
 

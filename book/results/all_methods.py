@@ -17,7 +17,7 @@ from fucore.evaluation import arena
 from fucore.evaluation.membership import membership
 from fucore.run import provenance
 
-TUNING_SEED = 100
+TUNING_SEED, REFERENCE_SEED = 100, 1000
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
         return federations[split].without(request).train_many(rounds, range(first, first + options.retrained))
 
     for split in federations:
-        retrained(split, 1), retrained(split, TUNING_SEED + 1)
+        retrained(split, REFERENCE_SEED), retrained(split, TUNING_SEED + 1)
         [original(split, seed) for seed in (*range(options.originals), TUNING_SEED)]
 
     def tuning(split, entry):
@@ -65,7 +65,7 @@ def main() -> None:
     print(fu.sweep(judged, grid, jobs=options.jobs).failures)
     tables, attacks = [], []
     for split in federations:
-        references = retrained(split, 1)
+        references = retrained(split, REFERENCE_SEED)
         for chosen in (True, False):
             reports = []
             for seed in range(options.originals):

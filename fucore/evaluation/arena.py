@@ -1,13 +1,15 @@
 """One fair arena for all methods: same originals, same references, same rounds, one rule for choosing hyper-parameters.
 
 *Tuning*: every method is tried with each point of its own small grid, on an original and seeds that are never reported;
-chosen is the point with the smallest mean absolute gap to retraining over the memorization groups among those
+chosen is the point with the smallest mean absolute gap to retraining over all memorization groups (the large last one included)
+among those
 whose test accuracy is at most ``SLACK`` below the retrained models' (if there is none, the most accurate point).
 *Judging*: the chosen points, and the methods' published defaults, on other originals.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ..errors import require
+from ..errors import FucoreError, require
 from ..forgetting import Request
 from ..run import Run
 from ..unlearning import METHODS, unlearn
@@ -82,11 +84,14 @@ def score(report: Report, candidate: str) -> tuple[float, float]:
 def tune(name: str, original: Run, retrained: Sequence[Run], request: Request, rounds: int, seed: int = 0) -> tuple[dict, pd.DataFrame]:
     """(chosen point, table of all points) of the entry ``name``; ``original`` and ``seed`` must not be reported on."""
     entry, points = ENTRIES[name], ENTRIES[name].points()
-    runs = {str(number): run_entry(entry, original, request, rounds, point, seed) for number, point in enumerate(points)}
+    runs, failed = {}, (float("inf"), float("-inf"))
+    for number, point in enumerate(points):
+        with contextlib.suppress(FucoreError):  # a point that diverges is a bad point, not the end of the method
+            runs[str(number)] = run_entry(entry, original, request, rounds, point, seed)
+    require(bool(runs), f"{name} failed at every point of its grid.")
     report = compare(runs, original, retrained, request, bootstrap=2)
-    table = pd.DataFrame(
-        [{"entry": name, **point, **dict(zip(("gap", "utility"), score(report, str(n))))} for n, point in enumerate(points)]
-    )
+    scores = [score(report, str(number)) if str(number) in runs else failed for number in range(len(points))]
+    table = pd.DataFrame([{"entry": name, **point, "gap": gap, "utility": utility} for point, (gap, utility) in zip(points, scores)])
     return points[choose(table)], table
 
 
@@ -100,7 +105,8 @@ def pooled(reports: Sequence[Report]) -> pd.DataFrame:
     """Tidy table over the reports of several originals: mean and 95 % half-width of every column of every candidate, best and ties.
 
     ``best``: smallest absolute gap to retraining (test accuracy: highest), among the candidates beside original and
-    retrained; ``tied``: a paired t-test over originals cannot tell it from the best at 5 % (never with a single original).
+    retrained; ``tied``: a paired t-test over originals cannot tell it from the best at 5 % (never with a single original; one test
+    a candidate, uncorrected).  All of it is conditional on the retrained models, which the reports share.
     """
     require(len(reports) > 0, "there is no report to pool.")
     names = list(dict.fromkeys(reports[0].groups.candidate))

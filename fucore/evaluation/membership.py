@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import torch
-from scipy.stats import norm, rankdata
+from scipy.stats import rankdata
 
 from ..data import Split
 from ..errors import require
@@ -43,6 +43,9 @@ def membership(
     require(len(retrained) >= 3, f"membership inference needs at least 3 retrained models, not {len(retrained)}.")
     federation = original.federation
     members = federation.data.train.take(federation.forgotten(request))
+    tested = torch.bincount(federation.data.test.labels, minlength=len(federation.data.classes)) > 1
+    require(bool(tested[members.labels].any()), "no test image shares a class with the forgotten examples, so there are no non-members.")
+    members = members.take(tested[members.labels].nonzero()[:, 0])  # a class without test images has no non-members to compare with
     outside, population = matched_non_members(members.labels.numpy(), federation.data.test, seed)
     splits = [members, outside, population]
     references = [[true_class_confidence(federation.logits(run.weights, split), split.labels) for split in splits] for run in retrained]
@@ -50,18 +53,17 @@ def membership(
     groups = {"Original": [original], "Retrained": retrained}
     groups |= {name: [runs] if isinstance(runs, Run) else list(runs) for name, runs in candidates.items()}
     for name, runs in groups.items():
-        results = {attack: [] for attack in ATTACKS}
+        results = {attack: [] for attack in ATTACKS}  # of each run, the mean over the references left out
         for number, run in enumerate(runs):
             own = references[number] if name == "Retrained" else None
             own = own or [true_class_confidence(federation.logits(run.weights, split), split.labels) for split in splits]
             left_out = [number] if name == "Retrained" else range(len(retrained))
-            for skipped in left_out:
-                rest = [reference for place, reference in enumerate(references) if place != skipped]
-                for attack in ATTACKS:
-                    results[attack].append(measure(*attack_scores(attack, own, rest)))
+            for attack in ATTACKS:
+                rests = [[reference for place, reference in enumerate(references) if place != skipped] for skipped in left_out]
+                results[attack].append(np.mean([measure(*attack_scores(attack, own, rest)) for rest in rests], axis=0))
         for attack, values in results.items():
             auc, balanced, rate = np.array(values).T
-            spread = auc.std(ddof=1) if name == "Retrained" or len(runs) > 1 else np.nan
+            spread = auc.std(ddof=1) if len(runs) > 1 else np.nan
             rows.append(
                 {
                     "candidate": name,
@@ -76,20 +78,16 @@ def membership(
 
 
 def matched_non_members(labels: np.ndarray, test: Split, seed: int) -> tuple[Split, Split]:
-    """(test images with the class mix of ``labels``, the other test images), at most as many as there are ``labels``."""
-    wanted, held = (
-        np.bincount(labels, minlength=int(test.labels.max()) + 1),
-        np.bincount(test.labels.numpy(), minlength=int(labels.max()) + 1),
-    )
-    share = min([1.0, *(held[label] / wanted[label] for label in np.flatnonzero(wanted))])
-    rng, chosen = np.random.default_rng([seed, 9001]), []
-    for label in np.flatnonzero(wanted):
-        of_class = np.flatnonzero(test.labels.numpy() == label)
-        chosen.append(rng.permutation(of_class)[: int(round(share * wanted[label]))])
+    """(test images with the class mix of ``labels``, the other test images): at most half of each class, and no more than ``labels``."""
+    rng, chosen, of_test = np.random.default_rng([seed, 9001]), [], test.labels.numpy()
+    kinds, wanted = np.unique(labels, return_counts=True)
+    held = np.array([(of_test == kind).sum() for kind in kinds])
+    require((held > 1).all(), "a class of the forgotten examples has no two test images to serve as non-members.")
+    share = min(1.0, (held / 2 / wanted).min())
+    for kind, count in zip(kinds, wanted):
+        chosen.append(rng.permutation(np.flatnonzero(of_test == kind))[: max(1, int(share * count))])
     chosen = np.sort(np.concatenate(chosen))
-    require(len(chosen) > 0, "no test image shares a class with the forgotten examples, so there are no non-members to compare with.")
-    others = np.setdiff1d(np.arange(len(test)), chosen)
-    return test.take(chosen), test.take(others if len(others) >= 10 else chosen)
+    return test.take(chosen), test.take(np.setdiff1d(np.arange(len(test)), chosen))
 
 
 def true_class_confidence(logits: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
@@ -105,17 +103,19 @@ def attack_scores(attack: str, own: list[np.ndarray], references: list[list[np.n
     if attack == "loss":
         return -np.logaddexp(0, -own[0]), -np.logaddexp(0, -own[1])
     if attack == "lira":
-        return tuple(lira(own[place], np.stack([reference[place] for reference in references])) for place in (0, 1))
+        both = [np.concatenate(model[:2]) for model in (own, *references)]  # pooled over both, so that membership is not used
+        scores = lira(both[0], np.stack(both[1:]))
+        return scores[: len(own[0])], scores[len(own[0]) :]
     ratios = [rmia_ratio(own[place], np.stack([reference[place] for reference in references])) for place in (0, 1, 2)]
     return rmia(ratios[0], ratios[2]), rmia(ratios[1], ratios[2])
 
 
 def lira(confidence: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """P[N(mean, std of references) < confidence] for each example; ``references`` [K, n]."""
+    """(confidence - mean) / std of ``references`` [K, n] for each example: ranks as the one-sided normal probability does."""
     spread = references.std(axis=0, ddof=1)
     if len(references) < FEW_MODELS:
         spread = np.full_like(spread, np.sqrt((spread**2).mean()))
-    return norm.cdf((confidence - references.mean(axis=0)) / np.maximum(spread, 1e-12))
+    return (confidence - references.mean(axis=0)) / np.maximum(spread, 1e-12)
 
 
 def rmia_ratio(confidence: np.ndarray, references: np.ndarray) -> np.ndarray:

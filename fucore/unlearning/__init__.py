@@ -102,7 +102,7 @@ class Task:
         self.remaining: Federation = self._federation.without(request)
         self.round, self.cost, self.history, self.log = 0, Cost(), [], {}
         # a stream of its own: recovery must not replay the batches of a retrained model with the same seed
-        self._stream = derived_seed(seed, 8002)
+        self._stream, self._calls = derived_seed(seed, 8002), 0
 
     @property
     def forgotten(self) -> Federation:
@@ -123,6 +123,11 @@ class Task:
         return np.flatnonzero((self._federation.clients.sizes > 0) & (self.remaining.clients.sizes == 0))
 
     @property
+    def present(self) -> np.ndarray:
+        """Numbers of the clients that had data before the request, ascending."""
+        return np.flatnonzero(self._federation.clients.sizes)
+
+    @property
     def staying(self) -> np.ndarray:
         """Numbers of the clients that keep data, ascending: the rows of :meth:`updates`."""
         return np.flatnonzero(self.remaining.clients.sizes)
@@ -134,8 +139,7 @@ class Task:
     @property
     def share_leaving(self) -> float:
         """Weight that the clients who leave had in the aggregation with everybody taking part."""
-        present = np.flatnonzero(self._federation.clients.sizes)
-        return float(sum(share for share, client in zip(self._federation.shares(present), present) if client in self.leaving))
+        return float(sum(share for share, client in zip(self._federation.shares(self.present), self.present) if client in self.leaving))
 
     def past(self) -> Iterator[tuple[torch.Tensor, np.ndarray, torch.Tensor]]:
         """Rounds of the original's training: (global weights before it [d], participants, their updates [participants, d]).
@@ -173,7 +177,8 @@ class Task:
 
     def prepare(self, weights: torch.Tensor, rounds: int, *, on: Federation | None = None, **options) -> torch.Tensor:
         """:meth:`train` before the request, with everybody (or ``on`` some): told in the log, but no part of what unlearning costs."""
-        run = (self.everyone if on is None else self._allowed(on)).train(rounds, self._stream, start=weights, keep=False, **options)
+        federation, stream = self.everyone if on is None else self._allowed(on), derived_seed(self.seed, 8004)
+        run = federation.train(rounds, stream, start=weights, keep=False, **options)
         self.log["examples of preparation"] = self.log.get("examples of preparation", 0) + run.cost.examples
         return run.weights
 
@@ -185,8 +190,9 @@ class Task:
         federation, began = self._allowed(on), time.perf_counter()
         present = np.flatnonzero(federation.clients.sizes)
         lr = federation.local.rate(self.round, max(self.round + 1, self.original.config["horizon"]))
-        models = federation.local_models(weights, present, lr, (self._stream, self.round), hooks)
-        result = torch.stack([model - weights for model in models])
+        self._calls += 1  # passes of one round must not repeat each other's batches
+        models = federation.local_models(weights, present, lr, (derived_seed(self._stream, self._calls), self.round), hooks)
+        result = torch.stack([model.cpu() - weights for model in models])
         traffic = len(present) * weights.numel() * BYTES_A_WEIGHT
         examples = federation.local.epochs * int(federation.clients.sizes.sum())
         self.cost += Cost(examples, traffic, traffic, 0, time.perf_counter() - began)
@@ -296,7 +302,8 @@ def _check_needs(chosen: Method, original: Run, request: Request) -> None:
     """Refuse a method where the run or the request lacks what it needs."""
     federation, needs, name = original.federation, chosen.needs, chosen.name
     asked = request.forgotten(federation.data.train.labels, federation.clients)
-    whole = any(len(part) and len(part) == len(held) for part, held in zip(asked, federation.clients.indices))
+    asked = [(len(part), len(held)) for part, held in zip(asked, federation.clients.indices)]
+    whole = all(part in (0, held) for part, held in asked)  # a client that keeps some of its data left traces in its old updates
     held = np.unique(np.concatenate(federation.clients.indices))
     mask = request.mask(federation.data.train.labels, federation.clients)
     labels = federation.data.train.labels.numpy()

@@ -53,5 +53,6 @@ def fisher_of(task, weights: torch.Tensor, federation) -> torch.Tensor:
         step.gradient.zero_()
 
     still = dataclasses.replace(federation.local, epochs=1, lr=0.0)
-    task.updates(weights, on=dataclasses.replace(federation, local=still), hooks=Hooks(gradient=add))
+    plain = dataclasses.replace(federation.preprocessing, augment=False)
+    task.updates(weights, on=dataclasses.replace(federation, local=still, preprocessing=plain), hooks=Hooks(gradient=add))
     return sum(sums[client] for client in sorted(sums)).cpu()

@@ -12,6 +12,7 @@ import math
 import torch
 
 from ..errors import require, require_number, require_whole
+from ..models import build
 from . import method
 
 
@@ -23,6 +24,10 @@ def class_pruning(task, *, rounds: int = 4, ratio: float = 0.3):
     layout = task.remaining.layout
     convolutions = [(name, shape) for name, shape in zip(layout.names, layout.shapes) if len(shape) == 4]
     require(bool(convolutions), "class-pruning prunes channels of a convolution, but the model has none.")
+    require(
+        not any("Norm" in type(module).__name__ for module in build(task.remaining.model, task.remaining.data.shape, 2, 0).modules()),
+        "class-pruning sets a channel to zero by its weights, which a normalisation after the convolution would undo: use a model without.",
+    )
     name, shape = convolutions[-1]
     activity = class_activity(task)
     forgotten = torch.from_numpy(

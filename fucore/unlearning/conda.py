@@ -1,6 +1,6 @@
 """ConDa: dampen the parameters that the leaving clients moved more than the others (respailab's public code)::
 
-    F, Q: sums over rounds of |theta_i(t) - theta(0)|, mean over the leaving / the remaining clients;   kappa = Q / F
+    F, Q: mean of |theta_i(t) - theta(0)| over the rounds of the leaving / the remaining clients;   kappa = Q / F
     where kappa < cutoff:  theta <- theta * min(dampening * kappa, bound)
 
 The public script hands the two means over in swapped order; here they are as its description says.

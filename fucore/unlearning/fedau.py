@@ -6,6 +6,7 @@
 A_u <- (1 - gamma) W + gamma A_u, on CE(W h(x), y) + CE(A_u h(x), y~) with one wrong label y~ for each example; the
 auxiliary loss also trains the features, so the model differs from the original before anybody asks.  ``mode="posthoc"``
 (the variant of another benchmark, FedQUIT's): a new head on the frozen features, trained on random labels.
+The published learning-rate decay, weight decay and class mode are not copied.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 
 from ..engine import Hooks, LocalTraining
-from ..errors import require_choice, require_number, require_whole
+from ..errors import require, require_choice, require_number, require_whole
 from ..models import derived_seed
 from . import method
 from ._heads import features_of, head, matrix_and_bias
@@ -88,6 +89,9 @@ def during(task, gamma: float, lr: float) -> tuple[torch.Tensor, torch.Tensor]:
 
     start = everyone.initial_weights(task.original.config["seed"])
     theta = task.prepare(start, task.original.rounds, hooks=Hooks(loss=loss))
+    require(
+        bool(heads), "none of the clients that leave was ever drawn to train, so there is no auxiliary head: use a higher participation."
+    )
     return theta, torch.stack([heads[client] for client in sorted(heads)]).mean(dim=0).cpu()
 
 

@@ -16,6 +16,7 @@ import torch
 from ..errors import require_number, require_whole
 from ..models import Layout
 from . import method
+from .knot import only
 
 
 @method("federaser", needs=("history", "whole clients"), citation="Liu G. et al., IWQoS 2021")
@@ -36,8 +37,7 @@ def federaser(task, *, rounds: int = 0, interval: int = 2, effort: float = 0.5):
         if theta is None:
             theta = before + shares @ old
         elif len(staying):
-            present = {int(client): row for row, client in enumerate(torch.from_numpy(task.remaining.clients.sizes).nonzero().flatten())}
-            new = task.updates(theta, on=short)[[present[int(client)] for client in staying]]
+            new = task.updates(theta, on=only(short, staying))
             theta = theta + shares @ calibrated(old, new, task.remaining.layout)
         task.end_round(theta)
     return task.train(theta, rounds)

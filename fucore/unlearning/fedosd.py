@@ -5,7 +5,7 @@
     recovery:    a = theta - theta_o;  each g_i loses its part along a and keeps its length;   theta <- theta - mean g_i
     L_U(x, y) = -log(1 - P(y|x) / 2)                                    between 0 and log 2
 
-The public code removes the part along ``a`` whatever its sign; ``recovery="conditional"`` only where it leads back.
+Local training is the federation's own, rounds are few (published: one epoch of SGD, 100 and 100 rounds).  The public code removes the part along ``a`` whatever its sign; ``recovery="conditional"`` only where it leads back.
 """
 
 from __future__ import annotations

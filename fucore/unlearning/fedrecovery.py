@@ -4,7 +4,7 @@
     w_i        = ||mean Delta of round i||^2 / sum of the same over rounds            so that sum w_i = 1
     theta      = theta_o - sum_i w_i residual_i + N(0, sigma^2 I)
 
-The correction is a weighted *average* over rounds, about 1/n of one round's disagreement: little is forgotten before the
+All clients count alike, whatever the aggregation.  The correction is a weighted *average* over rounds, about 1/n of one round's disagreement: little is forgotten before the
 noise.  ``weights="sum"`` takes the residuals of all rounds in full; that is a variant of ours, not the paper's method.
 """
 

@@ -20,7 +20,8 @@ from . import method
 def knot(task, *, rounds: int | None = None, clusters: int = 3):
     """Train each of ``clusters`` clusters from the same start as long as the original, then those affected once more without the leavers.
 
-    ``rounds`` of that second training (default: as many as the first).
+    ``rounds`` of that second training (default: as many as the first).  The rounds in the history are those of a single cluster;
+    the mean of all comes last.
     """
     rounds = task.original.rounds if rounds is None else require_whole("rounds", rounds, 1)
     members = drawn_clusters(len(task.everyone.clients), require_whole("clusters", clusters, 1), task.seed)
@@ -29,11 +30,13 @@ def knot(task, *, rounds: int | None = None, clusters: int = 3):
     for cluster in members:
         affected = bool(np.isin(cluster, task.leaving).any())
         spent.append({"clients": cluster.tolist(), "trained again": affected})
-        if not affected:
+        if not affected and np.isin(cluster, task.present).any():
             models.append(task.prepare(start, task.original.rounds, on=only(task.everyone, cluster)))
-        elif not np.isin(cluster, task.leaving).all():
+        elif np.isin(cluster, task.staying).any():
             models.append(task.train(start, rounds, on=only(task.remaining, cluster)))
-    return torch.stack(models).mean(dim=0)
+    theta = torch.stack(models).mean(dim=0)
+    task.note(theta, "clusters averaged")
+    return theta
 
 
 def drawn_clusters(clients: int, clusters: int, seed: int) -> list[np.ndarray]:

@@ -19,10 +19,10 @@ from . import method
 def mode(task, *, rounds: int = 4, degrading: int | None = None, keep: float = 0.5):
     """``degrading`` of ``rounds`` rounds pull (default: all but one), the others guide.
 
-    The published 0.95 is for 56 degrading rounds; what is left of the original after all of them is ``keep ** degrading``.
+    Guidance has the federation's learning rate (published: 5e-4).  The published 0.95 is for 56 degrading rounds; what is left of the original after all of them is ``keep ** degrading``.
     """
     require_whole("rounds", rounds, 1)
-    degrading = rounds - 1 if degrading is None else require_whole("degrading", degrading, 0, rounds)
+    degrading = max(1, rounds - 1) if degrading is None else require_whole("degrading", degrading, 1, rounds)
     require_number("keep", keep, 0.0, 1.0)
     theta, other = task.original.weights, task.remaining.initial_weights(derived_seed(task.seed, 8701))
     for _ in range(degrading):

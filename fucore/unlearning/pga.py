@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
 import torch
 
 from ..engine import Hooks, LocalTraining
@@ -38,7 +39,8 @@ def pga(
 
     ``epochs``: at most so many passes of ascent with batches of 128, momentum 0.9 (kept within a pass) and gradients
     clipped to norm ``clip``; ``radius``: ``"code"`` or ``"paper"``, times ``scale``.  The leaving clients' last local
-    models are made anew from the final weights, since the last round's are not kept.
+    models are made anew from the final weights, since the last round's are not kept.  Accuracy is looked at after each pass, and
+    recovery is ordinary federated averaging (the public code: 10 rounds of at most 51 batches).
     """
     require_whole("rounds", rounds, 0)
     require_whole("epochs", epochs, 0)
@@ -46,7 +48,8 @@ def pga(
     require_number("scale", scale, 0.0, math.inf)
     require(task.share_leaving < 1, "pga needs at least one client that stays.")
     original = task.original.weights
-    last = original + task.updates(original, on=task.forgotten).mean(dim=0)
+    weights = torch.tensor(task.shares_of_all(task.present))[np.isin(task.present, task.leaving)]
+    last = original + (weights / weights.sum()) @ task.updates(original, on=task.forgotten)
     reference = without_share(original, last, task.share_leaving)
     delta = scale * ball_radius(task, reference, radius)
     task.log["radius"] = delta

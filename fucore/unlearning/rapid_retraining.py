@@ -5,7 +5,8 @@
     theta <- theta - lr  m^ / (v^^(power/2) + eps),      m^, v^ bias-corrected
 
 ``curvature="fim"`` is the diagonal empirical Fisher of per-example gradients (the paper), ``"hutchinson"`` one random
-sample of the Hessian's diagonal (the public code).  Squaring the batch gradient itself would be neither.
+sample of the Hessian's diagonal (the public code).  A step costs two passes (Hutchinson) or more (Fisher) where
+the account of examples counts one: compare seconds too.  Squaring the batch gradient itself would be neither.
 """
 
 from __future__ import annotations

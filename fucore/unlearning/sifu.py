@@ -1,8 +1,8 @@
 """SIFU: go back to the last model on which the leaving clients had little influence, add noise, train on (Fraboni et al., AISTATS 2024)::
 
-    Psi_c(n+1) = Psi_c(n) + p_c / (1 - p_c) ||theta(n+1) - theta_c(n+1)||        influence of client c, summed over rounds
+    Psi(n+1)  = Psi(n) + sum_U p_c ||theta(n+1) - theta_c(n+1)|| / (1 - sum_U p_c)      influence of the leaving clients U
     Psi*       = epsilon sigma / sqrt(2 ln(1.25 / delta)),  delta = 1 / clients
-    theta     <- the last theta(n) with Psi_U(n) <= Psi*, plus N(0, sigma^2 I);   then FedAvg on the remaining clients
+    theta     <- the last theta(n) with Psi(n) <= Psi*, plus N(0, sigma^2 I);   then FedAvg on the remaining clients
 
 The guarantee assumes a convex loss, which networks do not have.
 """
@@ -40,8 +40,9 @@ def sifu(task, *, rounds: int = 4, epsilon: float = 10.0, sigma: float = 0.05):
 
 
 def increments(updates: torch.Tensor, shares, leaves) -> float:
-    """Sum over the leaving clients of p/(1-p) ||theta(n+1) - theta_c(n+1)||: how far one round moves when they are taken out."""
+    """How far one round moves at most when the leaving clients are taken out (exact for one); infinite if only they took part."""
+    if all(leaves):
+        return math.inf
     mean = torch.tensor(shares) @ updates
-    return sum(
-        share / (1 - share) * float((mean - update).norm()) for share, update, gone in zip(shares, updates, leaves) if gone and share < 1
-    )
+    gone = [(share, update) for share, update, leaving in zip(shares, updates, leaves) if leaving]
+    return sum(share * float((mean - update).norm()) for share, update in gone) / (1 - sum(share for share, _ in gone))
