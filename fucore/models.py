@@ -46,7 +46,7 @@ class Layout:
         return result
 
     def views(self, vector: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Name to a view of ``vector`` [d], or of a stack [clients, d], in that parameter's shape, or [clients, *shape]."""
+        """Name to a view of ``vector`` [d], or of a stack [clients, d], in that parameter's shape, with ``clients`` before it."""
         parts = zip(self.slices.items(), self.shapes)
         return {name: vector[..., part].unflatten(-1, shape or (1,)).view(*vector.shape[:-1], *shape) for (name, part), shape in parts}
 

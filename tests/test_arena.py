@@ -134,3 +134,14 @@ def test_membership_of_original_and_retrained(judged):
         membership({}, original, retrained[:2], request)
     own = [np.array([1.0]), np.array([0.0]), np.array([0.5])]
     assert attack_scores("loss", own, [])[0] == pytest.approx(np.log(1 / (1 + np.exp(-1.0))))
+
+
+def test_kept_results_are_of_these_entries():
+    record, table = fu.results.record("all_methods_mnist5k"), fu.results.table("all_methods_mnist5k")
+    for split, chosen in record["chosen"].items():
+        assert set(chosen) == set(arena.ENTRIES)
+        assert all(point in [dict(each) for each in arena.ENTRIES[name].points()] for name, point in chosen.items())
+        rows = table[(table.split == split) & (table.parameters == "tuned")]
+        assert set(rows.candidate) == {"Original", "Retrained", *arena.ENTRIES} and rows["mean"].between(0, 1).all()
+    with pytest.raises(fu.FucoreError, match="table is 'nothing'"):
+        fu.results.table("nothing")

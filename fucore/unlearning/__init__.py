@@ -34,6 +34,7 @@ from ..models import derived_seed
 from ..partition import Partition
 from ..run import Cost, Run, hash_of, hash_tensor, plain, provenance, source_of
 
+#: What a method may declare that it needs, and what that is.
 NEEDS = {
     "forgotten data": "examples of the clients that leave, which still cooperate",
     "history": "every client's updates, recorded while the original was trained",
@@ -64,7 +65,7 @@ METHODS: dict[str, Method] = {}
 def method(name: str, *, needs: tuple[str, ...] = (), citation: str = ""):
     """Register a function ``(task, *, parameters...) -> weights [d]`` as the unlearning method ``name``.
 
-    ``needs``: some of :data:`NEEDS`, such as ``("forgotten data",)`` if it reads what must be forgotten; ``task`` is a
+    ``needs``: some of :data:`fucore.unlearning.NEEDS`, such as ``("forgotten data",)`` if it reads what must be forgotten; ``task`` is a
     :class:`Task`.  Every parameter needs a default.  Raises ``FucoreError`` for an unknown need, a parameter without default, or a built-in's name.
     """
     needs = (needs,) if isinstance(needs, str) else tuple(needs)

@@ -1,8 +1,10 @@
 """Class-discriminative pruning: remove the channels that speak for the forgotten class, then fine-tune (Wang et al., WWW 2022)::
 
-A_{c,k}: mean activation (after ReLU, over pixels) of channel k for class c, averaged over clients
-score_{c,k} = A_{c,k} / sum_k A_{c,k} * log((1 + C) / (1 + #{c': A_{c',k} >= mean_k A_{c',.}}))
-prune the channels with the largest score for the forgotten class
+    A_{c,k}: mean activation (after ReLU, over pixels) of channel k for class c, averaged over clients
+    score_{c,k} = A_{c,k} / sum_k A_{c,k} * log((1 + C) / (1 + #{c': A_{c',k} >= mean_k A_{c',.}}))
+    prune the channels with the largest score for the forgotten class
+
+It is for requests of whole classes, and for convolutions without a normalisation after them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """MoDe: pull the model towards one that never saw the forgotten data, then guide its memory (Zhao et al., IEEE IoT-J 2023)::
 
-theta_de: a new network, trained by FedAvg on the remaining clients in parallel
-degrading:  theta <- keep * theta + (1 - keep) * theta_de                                       each of the first rounds
-guiding:    the remaining clients train theta on their labels, the leaving ones on argmax theta_de(x); average all
+    theta_de: a new network, trained by FedAvg on the remaining clients in parallel
+    degrading:  theta <- keep * theta + (1 - keep) * theta_de                                       each of the first rounds
+    guiding:    the remaining clients train theta on their labels, the leaving ones on argmax theta_de(x); average all
+
+The two parts of the method share the budget of rounds.
 """
 
 from __future__ import annotations

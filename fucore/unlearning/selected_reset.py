@@ -1,13 +1,15 @@
 """FedMemPrune's reset and recovery with other choices of what to reset (Wei et al., KDD 2026, App. F.3)::
 
-one locating round on the remaining clients;   reset the k = floor(ratio d) chosen entries;   FedAvg on the remaining
+    one locating round on the remaining clients;   reset the k = floor(ratio d) chosen entries;   FedAvg on the remaining
 
-salun            top of |Delta_u|, u's update at theta_o          salun-gradient   top of |gradient on D_u| (SalUn's own code)
-deep, shallow    as salun, but only tensors from / before ``split``
-localized        whole output channels of each tensor of >= 2 dimensions, by the mean of the 5 largest |theta * Delta_u|
-localized-global |theta * gradient on D_u|, mean of the top tenth of a channel, ranked over all tensors (the method's own code)
-information      top of (h_u / h_all)^2 / 2, h the diagonal of the empirical Fisher
-redundant        bottom of |mean update of the remaining|: FedMemPrune itself          random   any
+    salun            top of |Delta_u|, u's update at theta_o          salun-gradient   top of |gradient on D_u| (SalUn's own code)
+    deep, shallow    as salun, but only tensors from / before ``split``
+    localized        whole output channels of each tensor of >= 2 dimensions, by the mean of the 5 largest |theta * Delta_u|
+    localized-global |theta * gradient on D_u|, mean of the top tenth of a channel, ranked over all tensors (the method's own code)
+    information      top of (h_u / h_all)^2 / 2, h the diagonal of the empirical Fisher
+    redundant        bottom of |mean update of the remaining|: FedMemPrune itself          random   any
+
+Only ``redundant`` and ``random`` do without the departed client.
 """
 
 from __future__ import annotations
@@ -106,7 +108,7 @@ def best_channels(score: torch.Tensor, layout: Layout, ratio: float) -> torch.Te
 
 
 def channel_scores(score: torch.Tensor, layout: Layout) -> torch.Tensor:
-    """|score| [d], constant over an output channel: the mean of its int(0.1 channels) largest; 1-D tensors keep their own."""
+    """Absolute ``score`` [d], constant over an output channel: the mean of its int(0.1 channels) largest; 1-D tensors keep their own."""
     result = score.abs().clone()
     for shape, part in zip(layout.shapes, layout.slices.values()):
         if len(shape) >= 2:
