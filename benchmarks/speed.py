@@ -165,7 +165,7 @@ def main() -> None:
                                 "s/round": later,
                                 "first round": result["seconds"][0],
                                 "examples/s": rate,
-                                "% of fp32 peak": 100 * rate * flops / peak,
+                                "of fp32 peak, %": 100 * rate * flops / peak,
                                 "peak MB": result["peak"] / 2**20,
                                 "wall s": result["wall"],
                                 "accuracy": result["accuracy"],
@@ -187,14 +187,15 @@ def save(records: pd.DataFrame, out: pathlib.Path) -> None:
         "s/round": 3,
         "first round": 2,
         "examples/s": 0,
-        "% of fp32 peak": 0,
+        "of fp32 peak, %": 0,
         "peak MB": 0,
         "wall s": 0,
         "accuracy": 3,
         "x research loop": 2,
     }
     out.parent.mkdir(parents=True, exist_ok=True)
-    table.insert(3, "repeats", int(records["repeat"].max()) + 1)
+    table.insert(3, "x research loop", table.pop("x research loop"))
+    table["repeats"] = int(records["repeat"].max()) + 1
     if out.with_suffix(".csv").exists():
         old = pd.read_csv(out.with_suffix(".csv"))
         measured = old.set_index(keys[:2]).index.isin(table.set_index(keys[:2]).index)

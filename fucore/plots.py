@@ -169,7 +169,7 @@ def pareto_figure(table: pd.DataFrame):
     for name, row in table.iterrows():
         axes.annotate(name, (row.gap, row.test), xytext=(4, 4), textcoords="offset points", fontsize=7.5)
     axes.set(xlabel="mean gap to retraining over the groups, points (small: as retrained)", ylabel="test accuracy, %")
-    axes.legend(title="area: examples processed", title_fontsize=8, fontsize=8, loc="lower left")
+    axes.legend(title="area: examples processed", title_fontsize=8, fontsize=8, loc="lower right")
     return figure
 
 
