@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -80,6 +81,8 @@ def normalised(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 def _plain_output(output):
     if "data" in output:
         output["data"] = {kind: content for kind, content in output["data"].items() if kind not in WIDGETS}
+        if "text/plain" in output["data"]:  # an object without a name of its own is called by its address
+            output["data"]["text/plain"] = re.sub(r" at 0x[0-9a-f]+", "", output["data"]["text/plain"])
     if "metadata" in output:
         output["metadata"] = {}
     return output

@@ -63,7 +63,7 @@ def test_every_chapter_is_rendered_with_its_outputs(book):
         text = (book / f"{page}.html").read_text()
         assert "<h1>" in text
         if page.startswith("notebooks/"):
-            assert text.count("cell_output") > 5, "rendered without outputs: was it executed?"
+            assert text.count("cell_output") >= 5, "rendered without outputs: was it executed?"
     assert {f"notebooks/{text.stem}" for text in TEXTS} == {page for page in PAGES if page.startswith("notebooks/")}
 
 

@@ -104,7 +104,9 @@ def test_only_declared_data_can_be_reached(trained, name):
 
 @pytest.mark.parametrize("name", sorted(set(METHODS) - {"class-pruning"}))
 def test_every_method_gives_the_same_bits_again_and_an_account(trained, name):
+    before = trained.weights.clone()
     run = fu.unlearn(name, trained, CLIENT, seed=3)
+    assert torch.equal(trained.weights, before)
     fresh = dataclasses.replace(trained, federation=dataclasses.replace(trained.federation, workers=1))
     task = task_of(name, fresh, seed=3)
     with torch.random.fork_rng(devices=[]):
