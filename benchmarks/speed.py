@@ -203,7 +203,6 @@ def save(records: pd.DataFrame, out: pathlib.Path) -> None:
     table.round(digits).astype({"examples/s": int, "peak MB": int, "wall s": int}).to_csv(out.with_suffix(".csv"), index=False)
     about = {
         "hardware": hardware(),
-        "repeats": int(records["repeat"].max()) + 1,
         "settings": {name: ", ".join(f"{key} {value}" for key, value in setting.items()) for name, setting in SETTINGS.items()},
         "command": "python benchmarks/speed.py",
     }
