@@ -5,7 +5,6 @@ __version__ = "0.1.0"
 from . import forgetting as forget
 from . import papers, params, partition, results
 from .data import Dataset, Split, load, plant
-from .engine import Hooks, LocalTraining, Preprocessing, Step
 from .errors import FucoreError
 from .evaluation import Report, compare
 from .federation import Federation
@@ -14,6 +13,7 @@ from .partition import Partition
 from .run import Cost, Run
 from .store import Store
 from .sweep import Sweep, sweep
+from .training import Hooks, LocalTraining, Preprocessing, Step
 from .unlearning import METHODS, method, unlearn
 
 __all__ = [

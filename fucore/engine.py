@@ -1,7 +1,7 @@
-"""How local training is executed: one reused network per worker, all its state in flat vectors.
+"""How local training is executed: workers side by side, results in order.
 
-The result of a client's training depends only on (weights, indices, seed, round, client), never on which worker ran it
-or when, and results are handed back in the order asked for; so any number of workers gives the same bits.
+Results are handed back in the order asked for, and how clients are grouped depends on the task alone; so any number of
+workers gives the same bits.
 """
 
 from __future__ import annotations
@@ -11,278 +11,17 @@ import concurrent.futures
 import contextlib
 import functools
 import itertools
-import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 
-from .data import Dataset, Split
-from .errors import FucoreError, require, require_choice, require_number, require_whole
-from .models import FlatModel, build, pool_before_relu
+from .errors import FucoreError, require_choice, require_whole
+from .training import Hooks, LocalTraining, Worker
 
-EVALUATION_BATCH = 200
-AUGMENT_PADDING = 4
 #: Small networks are trained as stacks: measured to pay on CPUs up to this many weights a network and in a stack, see :func:`stack_size`.
 SMALL_NETWORK, STACKED_WEIGHTS = 60_000, 1_250_000
-
-
-@dataclass(frozen=True)
-class LocalTraining:
-    """What a client does in a round: ``epochs`` passes in batches of ``batch``, with a new optimiser each round.
-
-    ``lr`` is multiplied by ``decay ** round`` and, with ``schedule="cosine"``, by half a cosine over the planned rounds;
-    both follow the global round index, so nothing restarts at a client.
-    """
-
-    epochs: int = 2
-    batch: int = 32
-    optimizer: str = "adam"
-    lr: float = 3e-3
-    momentum: float = 0.0
-    weight_decay: float = 0.0
-    schedule: str = "constant"
-    decay: float = 1.0
-
-    def __post_init__(self):
-        require_whole("epochs", self.epochs, 1)
-        require_whole("batch", self.batch, 1)
-        require_choice("optimizer", self.optimizer, ("adam", "sgd"))
-        require_number("lr", self.lr, 0.0, math.inf)
-        require_number("momentum", self.momentum, 0.0, 1.0)
-        require_number("weight_decay", self.weight_decay, 0.0, math.inf)
-        require_choice("schedule", self.schedule, ("constant", "cosine"))
-        require_number("decay", self.decay, 0.0, 1.0, open_low=True)
-
-    def rate(self, round_index: int, rounds: int) -> float:
-        """Learning rate in global round ``round_index`` (from 0) of ``rounds``."""
-        wave = 0.5 * (1 + math.cos(math.pi * round_index / rounds)) if self.schedule == "cosine" else 1.0
-        return self.lr * self.decay**round_index * wave
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """From uint8 pixels to network inputs, by batched tensor operations.
-
-    ``resize`` to that many pixels a side; ``normalise`` each channel by the training set's mean and standard deviation
-    (otherwise divide by 255); ``augment`` training batches by random crops with 4 pixels of padding and, unless
-    ``flip`` is off, horizontal flips.
-    """
-
-    normalise: bool = True
-    augment: bool = False
-    flip: bool = True
-    resize: int | None = None
-
-
-@dataclass
-class Step:
-    """What a hook sees of one step of local training.
-
-    ``client`` and ``round`` as in the federation; ``indices`` [b] of the batch in the training split, its ``inputs``
-    [b, C, H, W], ``labels`` [b] and ``logits`` [b, classes]; the client's current ``weights`` and ``gradient``, both [d];
-    ``module``, the network whose parameters are views of ``weights``; ``state``, a dict that is new for each local training.
-    """
-
-    client: int
-    round: int
-    indices: torch.Tensor
-    inputs: torch.Tensor
-    labels: torch.Tensor
-    weights: torch.Tensor
-    gradient: torch.Tensor
-    module: torch.nn.Module
-    state: dict
-    logits: torch.Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Hooks:
-    """Changes to local training, in place of a second training loop; each function is given a :class:`Step`.
-
-    ``loss(step) -> scalar`` replaces mean cross-entropy; ``gradient(step)`` may change ``step.gradient`` in place before
-    the optimiser's step, ``after(step)`` may change ``step.weights`` in place after it.
-    """
-
-    loss: Callable | None = None
-    gradient: Callable | None = None
-    after: Callable | None = None
-
-
-class Worker:
-    """One network with its flat weights, gradient and optimiser state, able to train any client and to evaluate any weights."""
-
-    def __init__(self, model, data: Dataset, preprocessing: Preprocessing, device: str, precision: str):
-        self.device, self.precision, self.preprocessing = device, precision, preprocessing
-        channels, height, width = data.shape
-        side = preprocessing.resize
-        self.net = FlatModel(pool_before_relu(build(model, (channels, side or height, side or width), len(data.classes), seed=0)), device)
-        with torch.no_grad():
-            outputs = self.net.module(torch.zeros(1, channels, side or height, side or width, device=device)).shape
-        require(
-            tuple(outputs) == (1, len(data.classes)),
-            f"the model gives outputs of shape {tuple(outputs)} for one image, but must give (1, {len(data.classes)}), one logit a class.",
-        )
-        self.train_split = Split(data.train.images.to(device), data.train.labels.to(device))
-        mean = torch.tensor(data.mean) if preprocessing.normalise else torch.zeros(channels)
-        std = torch.tensor(data.std) if preprocessing.normalise else torch.full((channels,), 255.0)
-        self.scale = (1 / std).view(-1, 1, 1).to(device)
-        self.shift = (-mean / std).view(-1, 1, 1).to(device)
-        convolves = any(isinstance(module, torch.nn.Conv2d) for module in self.net.module.modules())
-        self.memory_format = torch.channels_last if convolves else torch.contiguous_format
-        if convolves:
-            for flatten in (module for module in self.net.module.modules() if isinstance(module, torch.nn.Flatten)):
-                flatten.register_forward_pre_hook(_keep_gradient_channels_last)
-
-    @functools.cached_property
-    def stacks(self) -> bool:
-        """Whether :meth:`train_together` can train this network: no augmentation, and nothing that ``torch.vmap`` cannot batch."""
-        if self.preprocessing.augment:
-            return False
-        parameters = self.net.layout.views(self.net.weights.repeat(2, 1))
-        images = self.inputs(self.train_split.images[:2]).unsqueeze(1)
-        try:
-            torch.vmap(functools.partial(torch.func.functional_call, self.net.module))(parameters, images)
-        except (RuntimeError, ValueError):  # torch's words for data-dependent control flow and for operations without a batching rule
-            return False
-        return True
-
-    def train(self, weights, indices, local: LocalTraining, lr: float, key: tuple[int, ...], hooks: Hooks) -> torch.Tensor:
-        """Weights [d] after local training from ``weights`` on the training examples ``indices``; ``key``, ending in
-        round and client, seeds the batch order.
-        """
-        net, train = self.net, self.train_split
-        net.module.train()
-        net.weights.copy_(weights)
-        optimizer, state, rng = FlatOptimizer(net.weights, local, lr), {}, np.random.default_rng(key)
-        for _ in range(local.epochs):
-            for batch in torch.from_numpy(rng.permutation(indices)).to(self.device).split(local.batch):
-                inputs = self.inputs(train.images[batch], rng if self.preprocessing.augment else None)
-                step = Step(key[-1], key[-2], batch, inputs, train.labels[batch], net.weights, net.gradient, net.module, state)
-                with self._autocast():
-                    step.logits = net.module(inputs).float()
-                    loss = hooks.loss(step) if hooks.loss else torch.nn.functional.cross_entropy(step.logits, step.labels)
-                net.differentiate(loss)
-                if hooks.gradient is not None:
-                    hooks.gradient(step)
-                optimizer.step(net.gradient)
-                if hooks.after is not None:
-                    hooks.after(step)
-        return net.weights.clone()
-
-    def train_together(self, weights, clients, local: LocalTraining, lr: float, keys) -> torch.Tensor:
-        """:meth:`train` of several clients at once, ``clients`` a list of index arrays; weights [clients, d] in their order.
-
-        One batched computation over stacked weights: a client's k-th step is done with the others' k-th steps, short batches
-        are padded with weight zero, and clients that have finished drop out of the stack.
-        """
-        net, train = self.net, self.train_split
-        net.module.train()
-        steps = [batch_order(indices, local, np.random.default_rng(key)) for indices, key in zip(clients, keys)]
-        longest_first = sorted(range(len(clients)), key=lambda k: -len(steps[k]))
-        stack = weights.to(self.device).repeat(len(clients), 1)
-        gradient, optimizer = torch.empty_like(stack), FlatOptimizer(stack, local, lr)
-        for step in range(len(steps[longest_first[0]])):
-            chosen, share = padded([steps[k][step] for k in longest_first if step < len(steps[k])], self.device)
-            active = len(chosen)
-            parameters = {name: view.requires_grad_() for name, view in net.layout.views(stack[:active].detach()).items()}
-            inputs = self.inputs(train.images[chosen.flatten()]).unflatten(0, chosen.shape)
-            with self._autocast():
-                logits = torch.vmap(functools.partial(torch.func.functional_call, self.net.module))(parameters, inputs).float()
-            losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), train.labels[chosen.flatten()], reduction="none")
-            gradients = torch.autograd.grad(torch.dot(losses, share.flatten()), list(parameters.values()), materialize_grads=True)
-            torch._foreach_copy_(list(net.layout.views(gradient[:active]).values()), gradients)
-            optimizer.step(gradient[:active])
-        return stack[torch.tensor(longest_first).argsort().to(self.device)]
-
-    def logits(self, weights, images: torch.Tensor) -> torch.Tensor:
-        """Logits [n, classes] of uint8 ``images`` [n, C, H, W] in evaluation mode, without augmentation; on the CPU."""
-        self.net.module.eval()
-        self.net.weights.copy_(weights)
-        with torch.inference_mode(), self._autocast():
-            return self.net.module(self.inputs(images)).float().cpu()
-
-    def gradient(self, weights, indices) -> torch.Tensor:
-        """Gradient [d] of the mean cross-entropy over ``indices`` at ``weights``, in evaluation mode."""
-        net, train = self.net, self.train_split
-        net.module.eval()
-        net.weights.copy_(weights)
-        total = torch.zeros_like(net.weights)
-        for batch in torch.from_numpy(np.asarray(indices)).to(self.device).split(EVALUATION_BATCH):
-            with self._autocast():
-                logits = net.module(self.inputs(train.images[batch])).float()
-                loss = torch.nn.functional.cross_entropy(logits, train.labels[batch], reduction="sum") / len(indices)
-            net.differentiate(loss)
-            total += net.gradient
-        return total
-
-    def inputs(self, images: torch.Tensor, rng: np.random.Generator | None = None) -> torch.Tensor:
-        """uint8 [b, C, H, W] to normalised float32 in the network's memory format, augmented if ``rng`` is given."""
-        images = images.to(self.device)
-        if rng is not None:
-            images = augmented(images, rng, flip=self.preprocessing.flip)
-        inputs = images.to(torch.float32, memory_format=self.memory_format)
-        if self.preprocessing.resize is not None:
-            inputs = torch.nn.functional.interpolate(inputs, size=(self.preprocessing.resize,) * 2, mode="bilinear", antialias=True)
-        return inputs.mul_(self.scale).add_(self.shift)
-
-    def _autocast(self):
-        return torch.autocast(torch.device(self.device).type, torch.bfloat16) if self.precision == "bf16" else contextlib.nullcontext()
-
-
-class FlatOptimizer:
-    """Adam or SGD as one fused kernel over a flat vector [d], or over a stack [clients, d] whose rows step together.
-
-    ``torch.optim`` would do the same arithmetic, but costs more per step than the kernel itself, and 2 s to import its compiler.
-    """
-
-    def __init__(self, weights: torch.Tensor, local: LocalTraining, lr: float):
-        self.weights, self.local, self.lr = weights, local, lr
-        self.steps = torch.zeros((), device=weights.device)
-        self.state = [torch.zeros_like(weights) for _ in range(2 if local.optimizer == "adam" else local.momentum > 0)]
-
-    def step(self, gradient: torch.Tensor) -> None:
-        """Step the first ``len(gradient)`` rows; rows left out once must be left out for good."""
-        weights, *state = ([tensor[: len(gradient)]] for tensor in (self.weights, *self.state))
-        self.steps += 1
-        options = {"weight_decay": self.local.weight_decay, "lr": self.lr, "maximize": False}
-        if self.local.optimizer == "adam":
-            torch._fused_adam_(weights, [gradient], *state, [], [self.steps], beta1=0.9, beta2=0.999, eps=1e-8, amsgrad=False, **options)
-        else:
-            options |= {"momentum": self.local.momentum, "dampening": 0.0, "nesterov": False, "is_first_step": False}
-            torch._fused_sgd_(weights, [gradient], *(state or [[]]), **options)
-
-
-def stack_size(weights: int, clients: int) -> int:
-    """How many clients of a round are trained as one stack; 1 means one by one.
-
-    Stacks must fit the cache and leave at least four for the workers.  The rule depends on the task alone, never on the
-    machine, so neither do the results.
-    """
-    size = min(STACKED_WEIGHTS // weights, clients // 4)
-    return size if weights <= SMALL_NETWORK and size >= 5 else 1
-
-
-def _keep_gradient_channels_last(flatten, inputs) -> None:
-    """Before flattening: hand the gradient back in the layout of the features; kernels for mixed layouts take several times longer."""
-    if inputs[0].requires_grad and inputs[0].dim() == 4 and not torch._C._functorch.is_functorch_wrapped_tensor(inputs[0]):
-        inputs[0].register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))
-
-
-def batch_order(indices, local: LocalTraining, rng: np.random.Generator) -> list[torch.Tensor]:
-    """The batches of all epochs, in order: what :meth:`Worker.train` draws when nothing is augmented."""
-    return [batch for _ in range(local.epochs) for batch in torch.from_numpy(rng.permutation(indices)).split(local.batch)]
-
-
-def padded(batches: list[torch.Tensor], device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Batches of different sizes as one [n, longest] (padded with a repeated example) and each example's share of its mean loss."""
-    chosen = torch.nn.utils.rnn.pad_sequence(batches, batch_first=True, padding_value=int(batches[0][0]))
-    counts = torch.tensor([[len(batch)] for batch in batches])
-    share = (torch.arange(chosen.shape[1]) < counts) / counts
-    return chosen.to(device), share.to(device)
 
 
 class Engine:
@@ -354,6 +93,16 @@ class Engine:
         return job(self.worker)
 
 
+def stack_size(weights: int, clients: int) -> int:
+    """How many clients of a round are trained as one stack; 1 means one by one.
+
+    Stacks must fit the cache and leave at least four for the workers.  The rule depends on the task alone, never on the
+    machine, so neither do the results.
+    """
+    size = min(STACKED_WEIGHTS // weights, clients // 4)
+    return size if weights <= SMALL_NETWORK and size >= 5 else 1
+
+
 @contextlib.contextmanager
 def one_thread():
     """One torch thread inside: batches of this size gain nothing from more, and bits do not depend on the machine's cores."""
@@ -363,19 +112,6 @@ def one_thread():
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def augmented(images: torch.Tensor, rng: np.random.Generator, flip: bool = True) -> torch.Tensor:
-    """Random crops after zero padding by 4, and horizontal flips; [b, C, H, W] to the same shape."""
-    count, _, height, width = images.shape
-    padded = torch.nn.functional.pad(images, (AUGMENT_PADDING,) * 4)
-    top = torch.from_numpy(rng.integers(0, 2 * AUGMENT_PADDING + 1, (count, 1)))
-    left = torch.from_numpy(rng.integers(0, 2 * AUGMENT_PADDING + 1, (count, 1)))
-    rows, columns = top + torch.arange(height), left + torch.arange(width)
-    if flip:
-        columns = torch.where(torch.from_numpy(rng.random((count, 1)) < 0.5), columns.flip(1), columns)
-    cropped = padded[torch.arange(count)[:, None, None], :, rows[:, :, None], columns[:, None, :]]
-    return cropped.permute(0, 3, 1, 2)
 
 
 def default_workers(device: str) -> int:

@@ -8,10 +8,8 @@ Original, retrained, fine-tuned and recovered models all come from :meth:`Federa
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import functools
-import hashlib
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,14 +20,15 @@ import torch
 from safetensors.torch import save
 
 from .data import Dataset, Split, hash_splits
-from .engine import EVALUATION_BATCH, Engine, Hooks, LocalTraining, Preprocessing, Worker, check_device, default_workers, one_thread
+from .engine import Engine, check_device, default_workers, one_thread
 from .errors import FucoreError, require, require_choice, require_number, require_whole
 from .forgetting import Request
 from .models import Layout, build, fingerprint
 from .partition import LeakAudit, Partition
 from .progress import progress
-from .run import Cost, Run, hash_of, hash_tensor, plain, provenance, source_of
+from .run import Cost, Run, hash_of, hash_of_code, hash_tensor, plain, provenance, source_of
 from .store import Store, write_atomically
+from .training import EVALUATION_BATCH, Hooks, LocalTraining, Preprocessing, Worker
 
 CHECKPOINT_SECONDS = 5.0
 BYTES_A_WEIGHT = 4
@@ -128,7 +127,7 @@ class Federation:
             **self.config,
             **plan,
             "start": None if start is None else hash_tensor(start),
-            "hooks": [source_of(hooks.loss), source_of(hooks.gradient), source_of(hooks.after)],
+            "hooks": [source_of(hooks.loss), source_of(hooks.gradient), source_of(hooks.after), hooks.passes],
         }
         key = None if None in config["hooks"] or self.store is None else hash_of(config)
         require(not record_updates or key is not None, "record_updates needs a store to write to, and hooks that are plain functions.")
@@ -173,7 +172,7 @@ class Federation:
                 raise FucoreError(f"training diverged in round {index + 1}: the weights are no longer finite; lower lr (now {lr:g}).")
             now = time.perf_counter()
             traffic = len(participants) * self.layout.size * BYTES_A_WEIGHT
-            examples = self.local.epochs * int(self.clients.sizes[participants].sum())
+            examples = hooks.passes * self.local.epochs * int(self.clients.sizes[participants].sum())
             cost, clock = cost + Cost(examples, traffic, traffic, traffic if config["record_updates"] else 0, now - clock), now
             if (index + 1) % config["evaluate_every"] == 0 or index + 1 == rounds:
                 accuracy, loss = self.evaluate(theta)
@@ -230,12 +229,19 @@ class Federation:
         """
         labels = self.data.train.labels
         clients = request.retained(labels, self.clients)
-        held = np.isin(np.arange(len(labels)), np.concatenate(clients.indices))
+        held = np.isin(np.arange(len(labels)), clients.examples)
         return dataclasses.replace(self, clients=clients, data=self.data.without(request.mask(labels, self.clients) & ~held))
 
     def forgotten(self, request: Request) -> np.ndarray:
         """Indices of the training examples to forget, ascending, int64."""
         return np.flatnonzero(request.mask(self.data.train.labels, self.clients))
+
+    def only(self, clients) -> Federation:
+        """The same federation in which all but these clients hold nothing."""
+        indices = tuple(held if client in clients else held[:0] for client, held in enumerate(self.clients.indices))
+        return dataclasses.replace(
+            self, clients=Partition(indices, f"{self.clients.name}, clients {[int(client) for client in clients]} only")
+        )
 
     # ---- looking
 
@@ -269,6 +275,11 @@ class Federation:
             total.add_(gradient.cpu().double(), alpha=share)
         return total.float()
 
+    @property
+    def held(self) -> Split:
+        """The training examples that somebody holds, in the order of the training split."""
+        return self.data.train.take(self.clients.examples)
+
     @functools.cached_property
     def leak_audit(self) -> LeakAudit:
         """What clients share, copies with equal pixels included."""
@@ -298,10 +309,9 @@ class Federation:
     @functools.cached_property
     def config(self) -> dict:
         """Everything about this federation that determines what training gives; of the data only what clients hold, and the test images."""
-        held = self.data.train.take(np.unique(np.concatenate(self.clients.indices)))
         module = build(self.model, self._input_shape, len(self.data.classes), seed=0)
         return {
-            "data": hash_splits(held, self.data.test),
+            "data": hash_splits(self.held, self.data.test),
             "scale": [self.data.mean, self.data.std],
             "classes": len(self.data.classes),
             "clients": self.clients.hash,
@@ -314,7 +324,7 @@ class Federation:
             "participation": self.participation,
             "device": torch.device(self.device).type,
             "precision": self.precision,
-            "code": _code_hash(),
+            "code": hash_of_code("training.py", "engine.py", "federation.py", "models.py"),  # a stored run of other code is never taken
             "torch": torch.__version__,
         }
 
@@ -326,11 +336,3 @@ class Federation:
 
     def __repr__(self) -> str:
         return f"Federation({self.data.name}, {self.clients!r}, {self.config['model']})"
-
-
-@functools.cache
-def _code_hash() -> str:
-    """Hash of the code that decides what training computes, layout and comments aside: a stored run of other code is never taken."""
-    folder = pathlib.Path(__file__).parent
-    trees = [ast.dump(ast.parse((folder / name).read_text())) for name in ("engine.py", "federation.py", "models.py")]
-    return hashlib.sha256("".join(trees).encode()).hexdigest()

@@ -14,11 +14,11 @@ import pydantic
 
 from . import forgetting, partition
 from .data import NAMES, Dataset, load
-from .engine import LocalTraining, Preprocessing
 from .errors import FucoreError, require
 from .federation import Federation
 from .models import FACTORIES
 from .run import provenance
+from .training import LocalTraining, Preprocessing
 
 PARTITIONS = ("dirichlet", "iid", "one-class", "shards", "overlapping")
 Whole = Annotated[int, pydantic.Field(strict=True)]

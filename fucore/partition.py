@@ -44,6 +44,11 @@ class Partition:
         return np.array([len(indices) for indices in self.indices])
 
     @functools.cached_property
+    def examples(self) -> np.ndarray:
+        """The training examples that somebody holds, ascending, each once, int64."""
+        return np.unique(np.concatenate(self.indices))
+
+    @functools.cached_property
     def hash(self) -> str:
         """SHA-256 of who holds what."""
         digest = hashlib.sha256()

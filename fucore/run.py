@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import dis
+import functools
 import hashlib
 import json
+import pathlib
 import platform
 import sys
 import types
@@ -68,6 +71,11 @@ class Run:
         return f"Run({self.config.get('method', 'fedavg')}, {self.rounds} rounds{accuracy})"
 
 
+def listed(candidates: dict) -> dict[str, list[Run]]:
+    """``{name: run or runs}`` as ``{name: [runs]}``."""
+    return {name: [runs] if isinstance(runs, Run) else list(runs) for name, runs in candidates.items()}
+
+
 def hash_of(config) -> str:
     """SHA-256 of a JSON value, independent of the order of its keys."""
     return hashlib.sha256(json.dumps(config, sort_keys=True, default=plain).encode()).hexdigest()
@@ -76,6 +84,19 @@ def hash_of(config) -> str:
 def hash_tensor(tensor: torch.Tensor) -> str:
     """SHA-256 of a tensor's bytes."""
     return hashlib.sha256(tensor.detach().cpu().contiguous().numpy().tobytes()).hexdigest()
+
+
+@functools.cache
+def hash_of_code(*files: str) -> str:
+    """Hash of some of fucore's files (all without names), docstrings, layout and comments aside: what they compute."""
+    folder = pathlib.Path(__file__).parent
+    trees = [
+        ast.parse((folder / file).read_text()) for file in files or sorted(str(path.relative_to(folder)) for path in folder.rglob("*.py"))
+    ]
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return hash_of([ast.dump(tree) for tree in trees])
 
 
 def source_of(function) -> str | None:

@@ -140,6 +140,24 @@ class Store:
             return None
         return weights, state
 
+    def row(self, key: str) -> dict | None:
+        """The row of a sweep with this key, or ``None``; a damaged one is not taken."""
+        try:
+            record = json.loads(self._row(key).read_text())
+            return record["row"] if _digest(record["row"]) == record["sha256"] else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def put_row(self, key: str, row: dict) -> None:
+        """Keep a row of a sweep; if the disk is full or read-only, warn and go on without."""
+        try:
+            write_atomically(self._row(key), json.dumps({"sha256": _digest(row), "row": row}).encode())
+        except OSError as error:
+            warnings.warn(
+                f"a row of the sweep could not be kept ({error.strerror or error}): free some space; results are not affected.",
+                stacklevel=3,
+            )
+
     def keys(self) -> list[str]:
         """Keys of all finished runs."""
         return sorted(path.name for path in (self.root / "runs").glob("*/*"))
@@ -172,6 +190,9 @@ class Store:
 
     def _entry(self, key: str) -> pathlib.Path:
         return self.root / "runs" / key[:2] / key
+
+    def _row(self, key: str) -> pathlib.Path:
+        return self.root / "rows" / key[:2] / f"{key}.json"
 
     def _set_aside(self, folder: pathlib.Path, error: Exception) -> None:
         aside = self.root / "damaged" / f"{folder.name}-{uuid.uuid4().hex[:8]}"

@@ -6,11 +6,7 @@ otherwise.  What is trained inside goes through the store as always, so processe
 
 from __future__ import annotations
 
-import ast
-import functools
-import hashlib
 import itertools
-import json
 import os
 import pathlib
 import traceback
@@ -26,8 +22,8 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from .engine import default_workers
 from .errors import FucoreError, require, require_whole
 from .progress import progress
-from .run import hash_of, plain, source_of
-from .store import Store, write_atomically
+from .run import hash_of, hash_of_code, plain, source_of
+from .store import Store
 
 ATTEMPTS = 3
 
@@ -59,8 +55,8 @@ def sweep(work: Callable[..., dict], points, *, jobs: int | None = None, store: 
     points = _points(points)
     store = store if isinstance(store, Store) else Store(store)
     code = source_of(work)
-    keys = [hash_of(["sweep", code, _package_hash(), point]) for point in points]
-    rows = {key: _load(store, key) for key in keys} if code is not None else {}
+    keys = [hash_of(["sweep", code, hash_of_code(), point]) for point in points]
+    rows = {key: store.row(key) for key in keys} if code is not None else {}
     rows = {key: row for key, row in rows.items() if row is not None}
     failures: dict[str, str] = {}
     todo = {key: point for key, point in zip(keys, points) if key not in rows}
@@ -69,7 +65,7 @@ def sweep(work: Callable[..., dict], points, *, jobs: int | None = None, store: 
         if failure is None:
             rows[key] = row
             if code is not None:
-                _save(store, key, row)
+                store.put_row(key, row)
         else:
             failures[key] = failure
     table = pd.DataFrame([{**point, **rows[key]} for key, point in zip(keys, points) if key in rows])
@@ -145,31 +141,3 @@ def _attempt(work, key, point):
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         return key, None, f"{type(error).__name__}: {error} (line {where.lineno} of {pathlib.Path(where.filename).name})"
-
-
-def _load(store: Store, key: str) -> dict | None:
-    try:
-        record = json.loads(_path(store, key).read_text())
-        return record["row"] if hash_of(record["row"]) == record["sha256"] else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _save(store: Store, key: str, row: dict) -> None:
-    try:
-        write_atomically(_path(store, key), json.dumps({"sha256": hash_of(row), "row": row}).encode())
-    except OSError as error:
-        warnings.warn(
-            f"a row of the sweep could not be kept ({error.strerror or error}): free some space; results are not affected.", stacklevel=3
-        )
-
-
-def _path(store: Store, key: str) -> pathlib.Path:
-    return store.root / "rows" / key[:2] / f"{key}.json"
-
-
-@functools.cache
-def _package_hash() -> str:
-    """Hash of fucore's code, layout and comments aside: rows of other code are computed again."""
-    files = sorted(pathlib.Path(__file__).parent.rglob("*.py"))
-    return hashlib.sha256("".join(ast.dump(ast.parse(file.read_text())) for file in files).encode()).hexdigest()

@@ -43,3 +43,11 @@ def judged(digits):
 @pytest.fixture
 def stored(fed, tmp_path):
     return dataclasses.replace(fed, store=fu.Store(tmp_path / "store"))
+
+
+@pytest.fixture(scope="session")
+def trained(digits, tmp_path_factory):
+    """An original whose client updates were recorded: 5 uneven clients, 3 rounds."""
+    clients = fu.partition.dirichlet(digits.train.labels, 5, 1.0, seed=1)
+    store = fu.Store(tmp_path_factory.mktemp("methods"))
+    return fu.Federation(digits, clients, "cnn", fu.LocalTraining(epochs=1, batch=64), store=store).train(3, seed=0, record_updates=True)

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 import fucore as fu
-from fucore.engine import augmented
 from fucore.models import build
 from fucore.partition import Partition
+from fucore.training import augmented
 
 
 def alone(fed, client):

@@ -21,6 +21,7 @@ ORDER = [
     "forgetting",
     "run",
     "models",
+    "training",
     "engine",
     "store",
     "federation",

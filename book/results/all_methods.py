@@ -36,13 +36,13 @@ def main() -> None:
         "IID": fu.Federation(data, fu.partition.iid(data.train.labels, 10)),
         "Dirichlet 0.5": fu.Federation(data, fu.partition.dirichlet(data.train.labels, 10, 0.5)),
     }
-    rounds, budget = options.rounds, options.recovery_rounds
+    rounds, budget, references = options.rounds, options.recovery_rounds, options.retrained  # plain values, so that rows have keys
 
     def original(split, seed):
         return federations[split].train(rounds, seed=seed, record_updates=True)
 
     def retrained(split, first):
-        return federations[split].without(request).train_many(rounds, range(first, first + options.retrained))
+        return federations[split].without(request).train_many(rounds, range(first, first + references))
 
     for split in federations:
         retrained(split, REFERENCE_SEED), retrained(split, TUNING_SEED + 1)
@@ -65,7 +65,7 @@ def main() -> None:
     print(fu.sweep(judged, grid, jobs=options.jobs).failures)
     tables, attacks = [], []
     for split in federations:
-        references = retrained(split, REFERENCE_SEED)
+        again = retrained(split, REFERENCE_SEED)
         for chosen in (True, False):
             reports = []
             for seed in range(options.originals):
@@ -75,9 +75,9 @@ def main() -> None:
                     for name, entry in arena.ENTRIES.items()
                     if (split, name) in points
                 }
-                reports.append(fu.compare(runs, start, references, request))
+                reports.append(fu.compare(runs, start, again, request))
                 if chosen:
-                    attacks.append(membership(runs, start, references, request).assign(split=split, original=seed))
+                    attacks.append(membership(runs, start, again, request).assign(split=split, original=seed))
             summary = pd.concat([report.summary for report in reports]).groupby("candidate", sort=False).mean(numeric_only=True)
             summary = summary[["forget_accuracy", "local_fairness", "examples", "uploaded", "stored", "seconds", "speed_up"]].reset_index()
             pooled = arena.pooled(reports).assign(split=split, parameters="tuned" if chosen else "published")

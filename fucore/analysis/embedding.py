@@ -6,25 +6,19 @@ import numpy as np
 import torch
 
 from ..data import Split
-from ..engine import EVALUATION_BATCH
-from ..errors import require, require_choice
+from ..errors import require_choice
 from ..federation import Federation
+from ..training import EVALUATION_BATCH, watched
 
 
 def features(federation: Federation, weights: torch.Tensor, split: Split) -> np.ndarray:
     """Inputs of the last linear layer for ``split``, float32 [n, features]; raises if the model has no linear layer."""
 
     def job(worker):
-        linear = [module for module in worker.net.module.modules() if isinstance(module, torch.nn.Linear)]
-        require(bool(linear), "features are the inputs of the last linear layer, but this model has none.")
-        seen = []
-        hook = linear[-1].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].float().cpu()))
-        try:
+        with watched(worker.net.module, torch.nn.Linear) as seen:
             for images in split.images.split(EVALUATION_BATCH):
                 worker.logits(weights, images)
-        finally:
-            hook.remove()
-        return torch.cat(seen).numpy()
+        return torch.cat(seen).float().cpu().numpy()
 
     (result,) = federation.engine.each([job])
     return result

@@ -1,9 +1,9 @@
 """One fair arena for all methods: same originals, same references, same rounds, one rule for choosing hyper-parameters.
 
 *Tuning*: every method is tried with each point of its own small grid, on an original and seeds that are never reported;
-chosen is the point with the smallest mean absolute gap to retraining over all memorization groups (the large last one included)
-among those
-whose test accuracy is at most ``SLACK`` below the retrained models' (if there is none, the most accurate point).
+chosen is the point with the smallest mean absolute gap to retraining over all memorization groups (the large last one
+included) among those whose test accuracy is at most ``SLACK`` below the retrained models' (if there is none, the most
+accurate point).  *Control*: retraining itself for no more rounds than the methods have.
 *Judging*: the chosen points, and the methods' published defaults, on other originals.
 """
 
@@ -48,6 +48,7 @@ class Entry:
 _RATIOS = {"ratio": (0.2, 0.4, 0.6, 0.8)}
 #: The rows of the comparison by their names in tables; grids of at most four points each.
 ENTRIES: dict[str, Entry] = {
+    "Retraining, same rounds": Entry("retrain"),
     "Fine-tuning": Entry("fine-tune"),
     "PGA": Entry("pga", grid={"lr": (0.001, 0.003, 0.01, 0.03)}),
     "Rapid retraining": Entry("rapid-retraining", grid={"lr": (0.003, 0.01, 0.03, 0.1)}),

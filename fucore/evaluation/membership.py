@@ -24,7 +24,7 @@ from scipy.stats import rankdata
 from ..data import Split
 from ..errors import require
 from ..forgetting import Request
-from ..run import Run
+from ..run import Run, listed
 
 ATTACKS = ("loss", "lira", "rmia")
 FEW_MODELS, OFFLINE_A, FALSE_POSITIVES = 16, 0.3, 0.01
@@ -50,8 +50,7 @@ def membership(
     splits = [members, outside, population]
     references = [[true_class_confidence(federation.logits(run.weights, split), split.labels) for split in splits] for run in retrained]
     rows = []
-    groups = {"Original": [original], "Retrained": retrained}
-    groups |= {name: [runs] if isinstance(runs, Run) else list(runs) for name, runs in candidates.items()}
+    groups = {"Original": [original], "Retrained": retrained} | listed(candidates)
     for name, runs in groups.items():
         results = {attack: [] for attack in ATTACKS}  # of each run, the mean over the references left out
         for number, run in enumerate(runs):

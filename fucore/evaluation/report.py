@@ -16,7 +16,7 @@ from ..data import Split
 from ..errors import require, require_choice
 from ..federation import Federation
 from ..forgetting import Request
-from ..run import Run, hash_tensor, plain
+from ..run import Run, hash_tensor, listed, plain
 from . import cost, fairness
 from .gme import Judges, assign_groups, group_accuracy, group_names, grouped_memorization
 
@@ -144,12 +144,10 @@ def compare(
     _check_retrained(retrained, without)
     if original.config.get("rounds") != retrained[0].config["rounds"]:
         warnings.warn("the original and the retrained models were trained for different numbers of rounds.", stacklevel=2)
-    for name, runs in candidates.items():
-        for run in [runs] if isinstance(runs, Run) else runs:
+    groups_of = {"Original": [original], "Retrained": retrained} | listed(candidates)
+    for name, runs in listed(candidates).items():
+        for run in runs:
             _check_candidate(name, run, original, request)
-    groups_of = {"Original": [original], "Retrained": retrained} | {
-        name: [runs] if isinstance(runs, Run) else list(runs) for name, runs in candidates.items()
-    }
     clash = {"Original", "Retrained"} & set(candidates)
     require(not clash, f"{', '.join(clash)} is a reserved name: call your candidate something else.")
     indices = federation.forgotten(request)

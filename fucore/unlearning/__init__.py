@@ -12,12 +12,9 @@ declares that it needs, and keeps the account of what it spends.
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import functools
 import importlib
 import inspect
-import pathlib
 import pkgutil
 import time
 from collections.abc import Callable, Iterator
@@ -26,13 +23,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..engine import Hooks
 from ..errors import FucoreError, require, require_choice, require_whole
 from ..federation import BYTES_A_WEIGHT, Federation
 from ..forgetting import Request
 from ..models import derived_seed
 from ..partition import Partition
-from ..run import Cost, Run, hash_of, hash_tensor, plain, provenance, source_of
+from ..run import Cost, Run, hash_of, hash_of_code, hash_tensor, plain, provenance, source_of
+from ..training import Hooks
 
 #: What a method may declare that it needs, and what that is.
 NEEDS = {
@@ -65,8 +62,9 @@ METHODS: dict[str, Method] = {}
 def method(name: str, *, needs: tuple[str, ...] = (), citation: str = ""):
     """Register a function ``(task, *, parameters...) -> weights [d]`` as the unlearning method ``name``.
 
-    ``needs``: some of :data:`fucore.unlearning.NEEDS`, such as ``("forgotten data",)`` if it reads what must be forgotten; ``task`` is a
-    :class:`Task`.  Every parameter needs a default.  Raises ``FucoreError`` for an unknown need, a parameter without default, or a built-in's name.
+    ``needs``: some of :data:`fucore.unlearning.NEEDS`, such as ``("forgotten data",)`` if it reads what must be forgotten;
+    ``task`` is a :class:`Task`.  Every parameter needs a default.  Raises ``FucoreError`` for an unknown need, a parameter
+    without default, or a built-in's name.
     """
     needs = (needs,) if isinstance(needs, str) else tuple(needs)
     for need in needs:
@@ -183,10 +181,13 @@ class Task:
         self.log["examples of preparation"] = self.log.get("examples of preparation", 0) + run.cost.examples
         return run.weights
 
-    def updates(self, weights: torch.Tensor, *, on: Federation | None = None, hooks: Hooks = Hooks()) -> torch.Tensor:
+    def updates(
+        self, weights: torch.Tensor, *, on: Federation | None = None, hooks: Hooks = Hooks(), exchange: bool = True
+    ) -> torch.Tensor:
         """theta_i - ``weights`` of each client with data after one local training, float32 [clients, d], in client order.
 
-        Costs one exchange, but no round: a method that combines them to a round of its own says so by :meth:`end_round`.
+        Costs one exchange (unless ``exchange`` is off, for a client that goes on alone), but no round: a method that
+        combines them to a round of its own says so by :meth:`end_round`.
         """
         federation, began = self._allowed(on), time.perf_counter()
         present = np.flatnonzero(federation.clients.sizes)
@@ -194,10 +195,19 @@ class Task:
         self._calls += 1  # passes of one round must not repeat each other's batches
         models = federation.local_models(weights, present, lr, (derived_seed(self._stream, self._calls), self.round), hooks)
         result = torch.stack([model.cpu() - weights for model in models])
-        traffic = len(present) * weights.numel() * BYTES_A_WEIGHT
-        examples = federation.local.epochs * int(federation.clients.sizes.sum())
+        traffic = len(present) * weights.numel() * BYTES_A_WEIGHT if exchange else 0
+        examples = hooks.passes * federation.local.epochs * int(federation.clients.sizes.sum())
         self.cost += Cost(examples, traffic, traffic, 0, time.perf_counter() - began)
         return result
+
+    def mean_update(self, weights: torch.Tensor, *, on: Federation | None = None, **options) -> torch.Tensor:
+        """sum_i p_i (theta_i - ``weights``), [d]: what one round of federated averaging adds; ``options`` as for :meth:`updates`."""
+        federation = self._allowed(on)
+        return torch.tensor(federation.shares(np.flatnonzero(federation.clients.sizes))) @ self.updates(weights, on=on, **options)
+
+    def normal(self, count: int, stream: int) -> torch.Tensor:
+        """Standard normal noise [count] of the task's seed and a ``stream`` number of the method's own."""
+        return torch.randn(count, generator=torch.Generator().manual_seed(derived_seed(self.seed, stream)))
 
     def end_round(self, weights: torch.Tensor) -> None:
         """Count one federated round that ended with ``weights``, and record its test accuracy."""
@@ -223,11 +233,10 @@ class Task:
         """``on``, if the method may train there: any settings, but nobody's examples that it did not declare."""
         if on is None:
             return self.remaining
-        held = np.concatenate(on.clients.indices)
-        mine = [self.remaining.clients.indices]
-        mine += [self.forgotten.clients.indices] if "forgotten data" in self.method.needs else []
-        mine += [self.everyone.clients.indices] if "preparation" in self.method.needs else []
-        allowed = np.isin(held, np.concatenate([indices for part in mine for indices in part])).all()
+        mine = [self.remaining]
+        mine += [self.forgotten] if "forgotten data" in self.method.needs else []
+        mine += [self.everyone] if "preparation" in self.method.needs else []
+        allowed = np.isin(on.clients.examples, np.concatenate([federation.clients.examples for federation in mine])).all()
         require(
             allowed,
             f"{self.method.name} may train on task.remaining, or on task.forgotten if it declares needs=('forgotten data',).",
@@ -278,7 +287,7 @@ def unlearn(name: str, original: Run, request: Request, *, seed: int = 0, **para
         "original": hash_tensor(original.weights),
         "remaining": task.remaining.config,
         "forgotten": federation.config,
-        "code": [source_of(chosen.function), _shared_code()],
+        "code": [source_of(chosen.function), hash_of_code("unlearning/__init__.py")],
     }
     key = None if federation.store is None or config["code"][0] is None else hash_of(config)
     found = key and federation.store.get(key)
@@ -305,7 +314,7 @@ def _check_needs(chosen: Method, original: Run, request: Request) -> None:
     asked = request.forgotten(federation.data.train.labels, federation.clients)
     asked = [(len(part), len(held)) for part, held in zip(asked, federation.clients.indices)]
     whole = all(part in (0, held) for part, held in asked)  # a client that keeps some of its data left traces in its old updates
-    held = np.unique(np.concatenate(federation.clients.indices))
+    held = federation.clients.examples
     mask = request.mask(federation.data.train.labels, federation.clients)
     labels = federation.data.train.labels.numpy()
     classes = np.isin(labels[held], np.unique(labels[mask])) if mask.any() else np.zeros(len(held), bool)
@@ -322,12 +331,6 @@ def _check_needs(chosen: Method, original: Run, request: Request) -> None:
         "whole classes" not in needs or bool((classes == mask[held]).all()),
         f"{name} needs {NEEDS['whole classes']}, such as fu.forget.classes(3), not {request}.",
     )
-
-
-@functools.cache
-def _shared_code() -> str:
-    """Hash of this module, layout and comments aside; a method's own helpers count through the method's code."""
-    return hash_of(ast.dump(ast.parse(pathlib.Path(__file__).read_text())))
 
 
 for _module in pkgutil.iter_modules(__path__):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.func import functional_call, grad, vmap
 
-from ..engine import Hooks
+from ..training import Hooks
 
 CHUNK = 32
 
@@ -35,7 +35,7 @@ def hutchinson(step, loss=None) -> torch.Tensor:
     if loss is None:
         loss = torch.nn.functional.cross_entropy(step.module(step.inputs), step.labels)
     first = torch.autograd.grad(loss, parameters, create_graph=True, materialize_grads=True)
-    rng = np.random.default_rng([step.round, step.client, step.state.get("t", 0), 8201])
+    rng = np.random.default_rng([step.seed, step.round, step.client, step.state.get("t", 0), 8201])
     signs = torch.from_numpy(rng.integers(0, 2, step.weights.numel(), dtype=np.int8) * 2 - 1).float().to(step.weights.device)
     parts = [part.view_as(parameter) for part, parameter in zip(signs.split([p.numel() for p in parameters]), parameters)]
     product = sum((gradient * part).sum() for gradient, part in zip(first, parts))
@@ -54,5 +54,5 @@ def fisher_of(task, weights: torch.Tensor, federation) -> torch.Tensor:
 
     still = dataclasses.replace(federation.local, epochs=1, lr=0.0)
     plain = dataclasses.replace(federation.preprocessing, augment=False)
-    task.updates(weights, on=dataclasses.replace(federation, local=still, preprocessing=plain), hooks=Hooks(gradient=add))
+    task.updates(weights, on=dataclasses.replace(federation, local=still, preprocessing=plain), hooks=Hooks(gradient=add, passes=2))
     return sum(sums[client] for client in sorted(sums)).cpu()

@@ -6,6 +6,7 @@ import torch
 
 from ..errors import require
 from ..models import Layout
+from ..training import watched
 
 
 def head(layout: Layout) -> slice:
@@ -24,11 +25,6 @@ def matrix_and_bias(vector: torch.Tensor, layout: Layout) -> tuple[torch.Tensor,
 
 def features_of(step) -> torch.Tensor:
     """Inputs [b, features] of the last linear layer for this step's batch, by one more forward pass."""
-    linear = [module for module in step.module.modules() if isinstance(module, torch.nn.Linear)][-1]
-    seen = []
-    handle = linear.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    try:
+    with watched(step.module, torch.nn.Linear) as seen:
         step.module(step.inputs)
-    finally:
-        handle.remove()
     return seen[0]

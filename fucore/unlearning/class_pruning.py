@@ -15,6 +15,7 @@ import torch
 
 from ..errors import require, require_number, require_whole
 from ..models import build
+from ..training import EVALUATION_BATCH, watched
 from . import method
 
 
@@ -32,10 +33,7 @@ def class_pruning(task, *, rounds: int = 4, ratio: float = 0.3):
     )
     name, shape = convolutions[-1]
     activity = class_activity(task)
-    forgotten = torch.from_numpy(
-        task.forgotten.data.train.labels.numpy()[torch.cat([torch.from_numpy(i) for i in task.forgotten.clients.indices])]
-    )
-    scores = discrimination(activity)[forgotten.unique()].amax(dim=0)
+    scores = discrimination(activity)[task.forgotten.held.labels.unique()].amax(dim=0)
     pruned = torch.argsort(scores, descending=True, stable=True)[: math.floor(ratio * shape[0])]
     theta = task.original.weights.clone()
     views = layout.views(theta)
@@ -58,21 +56,13 @@ def class_activity(task) -> torch.Tensor:
     """Mean ReLU output of each channel of the last convolution for every class at the original weights, [classes, channels]."""
     sums, counts = 0.0, 0.0
     for federation in (task.remaining, task.forgotten):
-        held = torch.cat([torch.from_numpy(part) for part in federation.clients.indices])
-        split = federation.data.train.take(held)
+        split = federation.held
 
         def job(worker, split=split):
-            convolution = [module for module in worker.net.module.modules() if isinstance(module, torch.nn.Conv2d)][-1]
-            seen = []
-            handle = convolution.register_forward_hook(
-                lambda module, inputs, outputs: seen.append(outputs.relu().float().mean((2, 3)).cpu())
-            )
-            try:
-                for images in split.images.split(200):
+            with watched(worker.net.module, torch.nn.Conv2d, outputs=True) as seen:
+                for images in split.images.split(EVALUATION_BATCH):
                     worker.logits(task.original.weights, images)
-            finally:
-                handle.remove()
-            return torch.cat(seen)
+            return torch.cat([outputs.relu().float().mean((2, 3)).cpu() for outputs in seen])
 
         (active,) = federation.engine.each([job])
         one_hot = torch.nn.functional.one_hot(split.labels, len(federation.data.classes)).float()

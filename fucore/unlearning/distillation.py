@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import math
 
-import torch
-
-from ..engine import Hooks
 from ..errors import require_number, require_whole
+from ..training import Hooks
 from . import method
+from ._losses import taught
 
 
 @method("knowledge-distillation", needs=("history", "whole clients"), citation="Wu, Zhu & Mitra, 2022")
@@ -29,12 +28,4 @@ def knowledge_distillation(task, *, rounds: int = 4, temperature: float = 3.0):
                 theta -= share * update
     task.note(theta, "subtracted")
     teacher = task.remaining.logits(task.original.weights, task.remaining.data.train)
-    return task.train(
-        theta, rounds, hooks=Hooks(loss=lambda step: divergence(teacher[step.indices.cpu()].to(step.logits), step.logits, temperature))
-    )
-
-
-def divergence(teacher: torch.Tensor, student: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
-    """temperature^2 KL(teacher || student), mean over the batch."""
-    log_teacher, log_student = ((logits / temperature).log_softmax(dim=1) for logits in (teacher, student))
-    return temperature**2 * torch.nn.functional.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
+    return task.train(theta, rounds, hooks=Hooks(loss=taught(teacher, temperature)))

@@ -17,11 +17,11 @@ import math
 import numpy as np
 import torch
 
-from ..engine import Hooks, LocalTraining
 from ..errors import require, require_choice, require_number, require_whole
-from ..models import derived_seed
+from ..training import Hooks, LocalTraining
 from . import method
 from ._heads import features_of, head, matrix_and_bias
+from ._losses import towards
 
 
 @method("fedau", needs=("forgotten data", "preparation"), citation="Gu et al., IJCAI 2024")
@@ -48,14 +48,13 @@ def posthoc(task, lr: float) -> tuple[torch.Tensor, torch.Tensor]:
     original, where = task.original.weights, head(task.remaining.layout)
     labels = torch.from_numpy(np.random.default_rng([task.seed, 8501]).integers(0, classes(task), len(task.remaining.data.train)))
     start = original.clone()
-    start[where] = 0.01 * torch.randn(start[where].shape, generator=torch.Generator().manual_seed(derived_seed(task.seed, 8502)))
+    start[where] = 0.01 * task.normal(where.stop - where.start, 8502)
     local = LocalTraining(epochs=10, batch=task.remaining.local.batch, optimizer="sgd", lr=lr)
     hooks = Hooks(
-        loss=lambda step: torch.nn.functional.cross_entropy(step.logits, labels[step.indices.cpu()].to(step.logits.device)),
+        loss=towards(labels),
         gradient=lambda step: step.gradient[: where.start].zero_(),
     )
-    updates = task.updates(start, on=dataclasses.replace(task.forgotten, local=local), hooks=hooks)
-    return original, (start + updates.mean(dim=0))[where]
+    return original, (start + task.mean_update(start, on=dataclasses.replace(task.forgotten, local=local), hooks=hooks))[where]
 
 
 def during(task, gamma: float, lr: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -63,7 +62,7 @@ def during(task, gamma: float, lr: float) -> tuple[torch.Tensor, torch.Tensor]:
     everyone, layout, where = task.everyone, task.remaining.layout, head(task.remaining.layout)
     wrong = wrong_labels(everyone.data.train.labels.numpy(), classes(task), task.seed)
     asked = np.zeros(len(wrong), dtype=bool)
-    asked[task.forgotten.clients.indices[0] if len(task.forgotten.clients) == 1 else np.concatenate(task.forgotten.clients.indices)] = True
+    asked[task.forgotten.clients.examples] = True
     targets = torch.from_numpy(np.where(asked, wrong, everyone.data.train.labels.numpy()))
     heads: dict[int, torch.Tensor] = {}
     leaving = {client for client, indices in enumerate(task.forgotten.clients.indices) if len(indices)}

@@ -16,7 +16,6 @@ import torch
 from ..errors import require_number, require_whole
 from ..models import Layout
 from . import method
-from .knot import only
 
 
 @method("federaser", needs=("history", "whole clients"), citation="Liu G. et al., IWQoS 2021")
@@ -37,7 +36,7 @@ def federaser(task, *, rounds: int = 0, interval: int = 2, effort: float = 0.5):
         if theta is None:
             theta = before + shares @ old
         elif len(staying):
-            new = task.updates(theta, on=only(short, staying))
+            new = task.updates(theta, on=short.only(staying))
             theta = theta + shares @ calibrated(old, new, task.remaining.layout)
         task.end_round(theta)
     return task.train(theta, rounds)

@@ -5,7 +5,8 @@
     recovery:    a = theta - theta_o;  each g_i loses its part along a and keeps its length;   theta <- theta - mean g_i
     L_U(x, y) = -log(1 - P(y|x) / 2)                                    between 0 and log 2
 
-Local training is the federation's own, rounds are few (published: one epoch of SGD, 100 and 100 rounds).  The public code removes the part along ``a`` whatever its sign; ``recovery="conditional"`` only where it leads back.
+Local training is the federation's own, rounds are few (published: one epoch of SGD, 100 and 100 rounds).  The public
+code removes the part along ``a`` whatever its sign; ``recovery="conditional"`` only where it leads back.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import math
 
 import torch
 
-from ..engine import Hooks
 from ..errors import require_choice, require_number, require_whole
+from ..training import Hooks
 from . import method
 
 
@@ -41,7 +42,7 @@ def fedosd(
     require_choice("recovery", recovery, ("code", "conditional"))
     original = theta = task.original.weights
     for index in range(unlearning_rounds):
-        wanted = -task.updates(theta, on=task.forgotten, hooks=Hooks(loss=unlearning_loss)).mean(dim=0)
+        wanted = -task.mean_update(theta, on=task.forgotten, hooks=Hooks(loss=unlearning_loss))
         others = -task.updates(theta)
         direction = conflict_free(wanted, others)
         if direction is None:

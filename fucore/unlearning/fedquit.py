@@ -12,10 +12,10 @@ import math
 
 import torch
 
-from ..engine import Hooks, LocalTraining
 from ..errors import require_number, require_whole
+from ..training import Hooks, LocalTraining
 from . import method
-from .distillation import divergence
+from ._losses import taught
 
 
 @method("fedquit", needs=("forgotten data",), citation="Mora et al., 2024")
@@ -25,12 +25,11 @@ def fedquit(task, *, rounds: int = 4, lr: float = 1e-4, epochs: int = 1):
     require_whole("epochs", epochs, 1)
     require_number("lr", lr, 0.0, math.inf)
     original, data = task.original.weights, task.forgotten.data.train
-    held = torch.cat([torch.from_numpy(part) for part in task.forgotten.clients.indices])
+    held = task.forgotten.clients.examples
     teacher = torch.zeros(len(data), len(task.remaining.data.classes))
     teacher[held] = without_true_class(task.forgotten.logits(original, data.take(held)), data.labels[held])
     local = LocalTraining(epochs=epochs, batch=32, optimizer="adam", lr=lr)
-    hooks = Hooks(loss=lambda step: divergence(teacher[step.indices.cpu()].to(step.logits), step.logits))
-    theta = original + task.updates(original, on=dataclasses.replace(task.forgotten, local=local), hooks=hooks).mean(dim=0)
+    theta = original + task.mean_update(original, on=dataclasses.replace(task.forgotten, local=local), hooks=Hooks(loss=taught(teacher)))
     task.note(theta, "distilled")
     return task.train(theta, rounds)
 

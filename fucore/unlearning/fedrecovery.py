@@ -4,8 +4,9 @@
     w_i        = ||mean Delta of round i||^2 / sum of the same over rounds            so that sum w_i = 1
     theta      = theta_o - sum_i w_i residual_i + N(0, sigma^2 I)
 
-All clients count alike, whatever the aggregation.  The correction is a weighted *average* over rounds, about 1/n of one round's disagreement: little is forgotten before the
-noise.  ``weights="sum"`` takes the residuals of all rounds in full; that is a variant of ours, not the paper's method.
+All clients count alike, whatever the aggregation.  The correction is a weighted *average* over rounds, about 1/n of one
+round's disagreement: little is forgotten before the noise.  ``weights="sum"`` takes the residuals of all rounds in full;
+that is a variant of ours, not the paper's method.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import math
 import torch
 
 from ..errors import require_choice, require_number, require_whole
-from ..models import derived_seed
 from . import method
 
 
@@ -33,8 +33,7 @@ def fedrecovery(task, *, rounds: int = 0, sigma: float = 0.01, weights: str = "p
         total += weight
     scale = 1 / total if weights == "paper" and total > 0 else 1.0
     theta = task.original.weights - scale * correction
-    generator = torch.Generator().manual_seed(derived_seed(task.seed, 8401))
-    theta = theta + sigma * torch.randn(theta.shape, generator=generator)
+    theta = theta + sigma * task.normal(len(theta), 8401)
     task.note(theta, "residuals and noise")
     return task.train(theta, rounds)
 

@@ -6,13 +6,10 @@ The published aggregation is asynchronous, this one is not.  The model is the me
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import torch
 
 from ..errors import require_whole
-from ..partition import Partition
 from . import method
 
 
@@ -20,8 +17,8 @@ from . import method
 def knot(task, *, rounds: int | None = None, clusters: int = 3):
     """Train each of ``clusters`` clusters from the same start as long as the original, then those affected once more without the leavers.
 
-    ``rounds`` of that second training (default: as many as the first).  The rounds in the history are those of a single cluster;
-    the mean of all comes last.
+    ``rounds`` of that second training (default: as many as the first).  What the first costs is told in the log as
+    preparation.  The rounds in the history are those of a single cluster; the mean of all comes last.
     """
     rounds = task.original.rounds if rounds is None else require_whole("rounds", rounds, 1)
     members = drawn_clusters(len(task.everyone.clients), require_whole("clusters", clusters, 1), task.seed)
@@ -31,9 +28,9 @@ def knot(task, *, rounds: int | None = None, clusters: int = 3):
         affected = bool(np.isin(cluster, task.leaving).any())
         spent.append({"clients": cluster.tolist(), "trained again": affected})
         if not affected and np.isin(cluster, task.present).any():
-            models.append(task.prepare(start, task.original.rounds, on=only(task.everyone, cluster)))
+            models.append(task.prepare(start, task.original.rounds, on=task.everyone.only(cluster)))
         elif np.isin(cluster, task.staying).any():
-            models.append(task.train(start, rounds, on=only(task.remaining, cluster)))
+            models.append(task.train(start, rounds, on=task.remaining.only(cluster)))
     theta = torch.stack(models).mean(dim=0)
     task.note(theta, "clusters averaged")
     return theta
@@ -43,9 +40,3 @@ def drawn_clusters(clients: int, clusters: int, seed: int) -> list[np.ndarray]:
     """Clients in ``clusters`` random groups of nearly equal size, each ascending."""
     order = np.random.default_rng([seed, 8901]).permutation(clients)
     return [np.sort(part) for part in np.array_split(order, min(clusters, clients))]
-
-
-def only(federation, cluster: np.ndarray):
-    """The federation in which all but the clients of ``cluster`` hold nothing."""
-    indices = tuple(part if client in cluster else part[:0] for client, part in enumerate(federation.clients.indices))
-    return dataclasses.replace(federation, clients=Partition(indices, f"cluster {cluster.tolist()}"))

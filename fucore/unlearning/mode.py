@@ -11,31 +11,31 @@ from __future__ import annotations
 
 import torch
 
-from ..engine import Hooks
 from ..errors import require_number, require_whole
 from ..models import derived_seed
+from ..training import Hooks
 from . import method
+from ._losses import towards
 
 
 @method("mode", needs=("forgotten data",), citation="Zhao et al., IEEE IoT-J 2023")
 def mode(task, *, rounds: int = 4, degrading: int | None = None, keep: float = 0.5):
     """``degrading`` of ``rounds`` rounds pull (default: all but one), the others guide.
 
-    Guidance has the federation's learning rate (published: 5e-4).  The published 0.95 is for 56 degrading rounds; what is left of the original after all of them is ``keep ** degrading``.
+    Guidance has the federation's learning rate (published: 5e-4).  The published 0.95 is for 56 degrading rounds; what is
+    left of the original after all of them is ``keep ** degrading``.
     """
     require_whole("rounds", rounds, 1)
     degrading = max(1, rounds - 1) if degrading is None else require_whole("degrading", degrading, 1, rounds)
     require_number("keep", keep, 0.0, 1.0)
     theta, other = task.original.weights, task.remaining.initial_weights(derived_seed(task.seed, 8701))
     for _ in range(degrading):
-        other = other + torch.tensor(task.remaining.shares(task.staying)) @ task.updates(other)
+        other = other + task.mean_update(other)
         theta = keep * theta + (1 - keep) * other
         task.end_round(theta)
-    data = task.forgotten.data.train
-    pseudo = data.labels.clone()
-    held = torch.cat([torch.from_numpy(part) for part in task.forgotten.clients.indices])
-    pseudo[held] = task.forgotten.logits(other, data.take(held)).argmax(dim=1)
-    guided = Hooks(loss=lambda step: torch.nn.functional.cross_entropy(step.logits, pseudo[step.indices.cpu()].to(step.logits.device)))
+    pseudo = task.forgotten.data.train.labels.clone()
+    pseudo[task.forgotten.clients.examples] = task.forgotten.logits(other, task.forgotten.held).argmax(dim=1)
+    guided = Hooks(loss=towards(pseudo))
     while task.round < rounds:
         rows = torch.cat([task.updates(theta), task.updates(theta, on=task.forgotten, hooks=guided)])
         theta = theta + rows.mean(dim=0)

@@ -12,12 +12,11 @@ from __future__ import annotations
 import dataclasses
 import math
 
-import numpy as np
 import torch
 
-from ..engine import Hooks, LocalTraining
 from ..errors import require, require_choice, require_number, require_whole
 from ..models import derived_seed
+from ..training import Hooks, LocalTraining
 from . import method
 
 RANDOM_NETWORKS = 10
@@ -48,20 +47,18 @@ def pga(
     require_number("scale", scale, 0.0, math.inf)
     require(task.share_leaving < 1, "pga needs at least one client that stays.")
     original = task.original.weights
-    weights = torch.tensor(task.shares_of_all(task.present))[np.isin(task.present, task.leaving)]
-    last = original + (weights / weights.sum()) @ task.updates(original, on=task.forgotten)
+    last = original + task.mean_update(original, on=task.forgotten)
     reference = without_share(original, last, task.share_leaving)
     delta = scale * ball_radius(task, reference, radius)
     task.log["radius"] = delta
     local = LocalTraining(epochs=1, batch=128, optimizer="sgd", lr=lr, momentum=0.9)
     climbing = dataclasses.replace(task.forgotten, local=local)
-    held = climbing.data.train.take(torch.cat([torch.from_numpy(part) for part in climbing.clients.indices]))
     hooks = Hooks(loss=uphill, gradient=clipped(clip), after=projected(reference, delta))
     theta = reference
     for epoch in range(epochs):
-        if climbing.evaluate(theta, held)[0] <= stop_accuracy:
+        if climbing.evaluate(theta, climbing.held)[0] <= stop_accuracy:
             break
-        theta = theta + task.updates(theta, on=climbing, hooks=hooks).mean(dim=0)
+        theta = theta + task.mean_update(theta, on=climbing, hooks=hooks, exchange=False)
         task.log["epochs"] = epoch + 1
     task.note(theta, "ascent")
     return task.train(theta, rounds)

@@ -5,8 +5,8 @@
     theta <- theta - lr  m^ / (v^^(power/2) + eps),      m^, v^ bias-corrected
 
 ``curvature="fim"`` is the diagonal empirical Fisher of per-example gradients (the paper), ``"hutchinson"`` one random
-sample of the Hessian's diagonal (the public code).  A step costs two passes (Hutchinson) or more (Fisher) where
-the account of examples counts one: compare seconds too.  Squaring the batch gradient itself would be neither.
+sample of the Hessian's diagonal (the public code).  A step costs two passes (Fisher) or three (Hutchinson), and is
+accounted so.  Squaring the batch gradient itself would be neither.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from ..engine import Hooks
 from ..errors import require_choice, require_number, require_whole
 from ..models import derived_seed
+from ..training import Hooks
 from . import method
 from ._curvature import empirical_fisher, hutchinson
 
 CURVATURES = {"fim": empirical_fisher, "hutchinson": hutchinson}
+PASSES = {"fim": 2, "hutchinson": 3}
 
 
 @method("rapid-retraining", citation="Liu et al., INFOCOM 2022")
@@ -50,7 +51,9 @@ def rapid_retraining(
     theta = scratch if start == "scratch" else task.original.weights
     local = dataclasses.replace(task.remaining.local, optimizer="sgd", lr=lr, momentum=0.0, weight_decay=0.0)
     rule = preconditioned(CURVATURES[curvature], power, epsilon, beta1, beta2, longest / max(lr, 1e-12))
-    return task.train(theta, rounds, on=dataclasses.replace(task.remaining, local=local), hooks=Hooks(gradient=rule))
+    return task.train(
+        theta, rounds, on=dataclasses.replace(task.remaining, local=local), hooks=Hooks(gradient=rule, passes=PASSES[curvature])
+    )
 
 
 def preconditioned(curvature, power: float, epsilon: float, beta1: float, beta2: float, longest: float = math.inf):

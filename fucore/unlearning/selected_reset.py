@@ -42,14 +42,19 @@ def selected_reset(task, *, strategy: str = "salun", ratio: float = 0.4, rounds:
     require_choice("strategy", strategy, STRATEGIES)
     require_number("ratio", ratio, 0.0, 1.0)
     require_whole("rounds", rounds, 1)
-    original, layout = task.original.weights, task.remaining.layout
-    split = len(layout.names) // 2 if split is None else require_whole("split", split, 0, len(layout.names))
-    located = task.train(original, 1)
-    chosen = choose(task, strategy, ratio, split, original, located - original)
-    task.log |= {"strategy": strategy, "share reset": len(chosen) / layout.size}
+    located, chosen = located_and_chosen(task, strategy, ratio, split)
+    task.log |= {"strategy": strategy, "share reset": len(chosen) / len(located)}
     theta = reset(located, chosen, task, "fresh_model")
     task.note(theta, "reset")
     return task.train(theta, rounds - task.round)
+
+
+def located_and_chosen(task, strategy: str, ratio: float, split: int | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """(weights after the locating round, indices to reset)."""
+    original, tensors = task.original.weights, len(task.remaining.layout.names)
+    split = tensors // 2 if split is None else require_whole("split", split, 0, tensors)
+    located = task.train(original, 1)
+    return located, choose(task, strategy, ratio, split, original, located - original)
 
 
 def choose(task, strategy: str, ratio: float, split: int, original: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
@@ -65,7 +70,7 @@ def choose(task, strategy: str, ratio: float, split: int, original: torch.Tensor
     if strategy in ("salun-gradient", "localized-global"):
         gradient = task.mean_gradient(original, on=task.forgotten)
         return top(gradient.abs() if strategy == "salun-gradient" else channel_scores(original * gradient, layout), size)
-    update = task.updates(original, on=task.forgotten).mean(dim=0)
+    update = task.mean_update(original, on=task.forgotten)
     if strategy == "localized":
         return best_channels(original * update, layout, ratio)
     if strategy == "salun":
@@ -76,9 +81,7 @@ def choose(task, strategy: str, ratio: float, split: int, original: torch.Tensor
 def mask_of(original, request, strategy: str, ratio: float, seed: int = 0) -> set[int]:
     """Indices that ``strategy`` would reset of the run ``original``, to compare choices without unlearning."""
     task = Task(original, request, METHODS["selected-reset"], seed)
-    located = task.train(original.weights, 1)
-    split = len(task.remaining.layout.names) // 2
-    return set(choose(task, strategy, ratio, split, original.weights, located - original.weights).tolist())
+    return set(located_and_chosen(task, strategy, ratio, None)[1].tolist())
 
 
 def top(score: torch.Tensor, size: int, allowed: torch.Tensor | None = None) -> torch.Tensor:

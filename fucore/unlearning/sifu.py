@@ -14,7 +14,6 @@ import math
 import torch
 
 from ..errors import require_number, require_whole
-from ..models import derived_seed
 from . import method
 
 
@@ -33,8 +32,7 @@ def sifu(task, *, rounds: int = 4, epsilon: float = 10.0, sigma: float = 0.05):
     if influence <= bound:
         chosen, kept = task.original.weights, task.original.rounds
     task.log |= {"rounds kept": kept, "bound": bound, "influence": influence}
-    noise = torch.randn(chosen.shape, generator=torch.Generator().manual_seed(derived_seed(task.seed, 8801)))
-    theta = chosen + sigma * noise
+    theta = chosen + sigma * task.normal(len(chosen), 8801)
     task.note(theta, "rolled back")
     return task.train(theta, rounds)
 

@@ -1,0 +1,21 @@
+"""Losses that several methods train on in place of cross-entropy with the true labels."""
+
+from __future__ import annotations
+
+import torch
+
+
+def towards(labels: torch.Tensor):
+    """Cross-entropy with other ``labels`` [examples of the training split]."""
+    return lambda step: torch.nn.functional.cross_entropy(step.logits, labels[step.indices.cpu()].to(step.logits.device))
+
+
+def taught(logits: torch.Tensor, temperature: float = 1.0):
+    """:func:`divergence` from a teacher's ``logits`` [examples of the training split, classes]."""
+    return lambda step: divergence(logits[step.indices.cpu()].to(step.logits), step.logits, temperature)
+
+
+def divergence(teacher: torch.Tensor, student: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+    """temperature^2 KL(teacher || student), mean over the batch."""
+    log_teacher, log_student = ((logits / temperature).log_softmax(dim=1) for logits in (teacher, student))
+    return temperature**2 * torch.nn.functional.kl_div(log_student, log_teacher, reduction="batchmean", log_target=True)
