@@ -2,8 +2,8 @@
 
 __version__ = "0.1.0"
 
+from . import domains, papers, params, partition, results
 from . import forgetting as forget
-from . import papers, params, partition, results
 from .data import Dataset, Split, load, plant
 from .errors import FucoreError
 from .evaluation import Report, compare
@@ -18,5 +18,5 @@ from .unlearning import METHODS, method, unlearn
 
 __all__ = [
     "METHODS", "Cost", "Dataset", "Federation", "FucoreError", "Hooks", "LocalTraining", "Partition", "Preprocessing", "Report", "Request",
-    "Run", "Split", "Step", "Store", "Sweep", "compare", "forget", "load", "method", "papers", "params", "partition", "plant", "results", "sweep", "unlearn",
+    "Run", "Split", "Step", "Store", "Sweep", "compare", "domains", "forget", "load", "method", "papers", "params", "partition", "plant", "results", "sweep", "unlearn",
 ]  # fmt: skip

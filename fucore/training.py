@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from .data import Dataset, Split
-from .errors import require, require_choice, require_number, require_whole
+from .errors import FucoreError, require, require_choice, require_number, require_whole
 from .models import FlatModel, build, pool_before_relu
 
 EVALUATION_BATCH = 200
@@ -115,13 +115,16 @@ class Worker:
         channels, height, width = data.shape
         side = preprocessing.resize
         self.net = FlatModel(pool_before_relu(build(model, (channels, side or height, side or width), len(data.classes), seed=0)), device)
-        with torch.no_grad():
-            outputs = self.net.module(torch.zeros(1, channels, side or height, side or width, device=device)).shape
-        require(
-            tuple(outputs) == (1, len(data.classes)),
-            f"the model gives outputs of shape {tuple(outputs)} for one image, but must give (1, {len(data.classes)}), one logit a class.",
-        )
-        self.train_split = Split(data.train.images.to(device), data.train.labels.to(device))
+        sides = data.train.sides
+        sizes = [(height, width)] if sides is None else [(int(side),) * 2 for side in sides.unique()]
+        for size in [(side, side)] if side else sizes:
+            with torch.no_grad():
+                outputs = _output_shape(self.net.module, torch.zeros(1, channels, *size, device=device))
+            require(
+                outputs == (1, len(data.classes)),
+                f"the model gives outputs of shape {outputs} for one image, but must give (1, {len(data.classes)}), one logit a class.",
+            )
+        self.train_split = Split(data.train.images.to(device), data.train.labels.to(device), None if sides is None else sides.to(device))
         mean = torch.tensor(data.mean) if preprocessing.normalise else torch.zeros(channels)
         std = torch.tensor(data.std) if preprocessing.normalise else torch.full((channels,), 255.0)
         self.scale = (1 / std).view(-1, 1, 1).to(device)
@@ -135,7 +138,7 @@ class Worker:
     @functools.cached_property
     def stacks(self) -> bool:
         """Whether :meth:`train_together` can train this network: no augmentation, and nothing that ``torch.vmap`` cannot batch."""
-        if self.preprocessing.augment:
+        if self.preprocessing.augment or self.train_split.sides is not None:
             return False
         parameters = self.net.layout.views(self.net.weights.repeat(2, 1))
         images = self.inputs(self.train_split.images[:2]).unsqueeze(1)
@@ -156,7 +159,7 @@ class Worker:
         optimizer, state, rng = FlatOptimizer(net.weights, local, lr), {}, np.random.default_rng(key)
         for _ in range(local.epochs):
             for batch in torch.from_numpy(rng.permutation(indices)).to(self.device).split(local.batch):
-                inputs = self.inputs(train.images[batch], rng if self.preprocessing.augment else None)
+                inputs = self.inputs(train.batch(batch), rng if self.preprocessing.augment else None)
                 step = Step(*key, batch, inputs, train.labels[batch], net.weights, net.gradient, net.module, state)
                 with self._autocast():
                     step.logits = net.module(inputs).float()
@@ -209,7 +212,7 @@ class Worker:
         total = torch.zeros_like(net.weights)
         for batch in torch.from_numpy(np.asarray(indices)).to(self.device).split(EVALUATION_BATCH):
             with self._autocast():
-                logits = net.module(self.inputs(train.images[batch])).float()
+                logits = net.module(self.inputs(train.batch(batch))).float()
                 loss = torch.nn.functional.cross_entropy(logits, train.labels[batch], reduction="sum") / len(indices)
             net.differentiate(loss)
             total += net.gradient
@@ -250,6 +253,16 @@ class FlatOptimizer:
         else:
             options |= {"momentum": self.local.momentum, "dampening": 0.0, "nesterov": False, "is_first_step": False}
             torch._fused_sgd_(weights, [gradient], *(state or [[]]), **options)
+
+
+def _output_shape(module: torch.nn.Module, images: torch.Tensor) -> tuple[int, ...]:
+    try:
+        return tuple(module(images).shape)
+    except RuntimeError as error:
+        raise FucoreError(
+            f"the model cannot take images of {images.shape[-1]} x {images.shape[-2]} pixels ({str(error).splitlines()[0]}): "
+            "for images of several sizes choose one that pools adaptively, such as resnet18, resnet32 or cnn-adaptive."
+        ) from None
 
 
 def _keep_gradient_channels_last(flatten, inputs) -> None:

@@ -126,7 +126,7 @@ def test_bad_image_folders_name_the_file(folder):
 
 
 def test_unknown_names_and_missing_downloads_say_what_to_do(tmp_path, monkeypatch):
-    with pytest.raises(fu.FucoreError, match="must be one of: mnist5k, digits, mnist"):
+    with pytest.raises(fu.FucoreError, match="must be one of: mnist5k, digits, rendered-digits, mnist"):
         fu.load("imagenet")
     monkeypatch.setenv("https_proxy", "http://localhost:9")
     monkeypatch.setenv("http_proxy", "http://localhost:9")

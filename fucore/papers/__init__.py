@@ -2,6 +2,8 @@
 
 ``table1_main``, ``tableF2_pruning_ratio`` and ``tableF4_parameter_selection``: Wei et al., "Rethinking Federated Unlearning via the Lens of
 Memorization", KDD 2026, Tables 1, F2 and F4.  ``local_fairness`` lost its scale factor in print: compare within one table only.
+``wild_table4_routes``, ``wild_table5_6_class0_per_client`` and ``wild_table7_8_per_label``: Huang et al., "Federated Unlearning in the Wild",
+Tables 4 to 8.  The blocks of Table 8 that are called clients 1 to 3 have the class-0 figures of clients 3 to 5 in Table 6.
 """
 
 from __future__ import annotations

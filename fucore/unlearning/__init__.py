@@ -38,6 +38,7 @@ NEEDS = {
     "preparation": "a training of its own with everybody, before anyone asked",
     "whole clients": "a request for all examples of some clients",
     "whole classes": "a request for all examples of some classes",
+    "class of a client": "a request for one class of one client",
 }
 
 
@@ -120,6 +121,11 @@ class Task:
     def leaving(self) -> np.ndarray:
         """Numbers of the clients that lose all their examples, ascending."""
         return np.flatnonzero((self._federation.clients.sizes > 0) & (self.remaining.clients.sizes == 0))
+
+    @property
+    def asked(self) -> np.ndarray:
+        """Numbers of the clients that lose some or all of their examples, ascending."""
+        return np.flatnonzero(self._federation.clients.sizes > self.remaining.clients.sizes)
 
     @property
     def present(self) -> np.ndarray:
@@ -209,6 +215,10 @@ class Task:
         """Standard normal noise [count] of the task's seed and a ``stream`` number of the method's own."""
         return torch.randn(count, generator=torch.Generator().manual_seed(derived_seed(self.seed, stream)))
 
+    def spend(self, began: float, *, examples: int = 0, uploaded: int = 0, downloaded: int = 0) -> None:
+        """Account for what a method did by itself since ``began`` (of ``time.perf_counter()``): passes, bytes up and down."""
+        self.cost += Cost(examples, uploaded, downloaded, 0, time.perf_counter() - began)
+
     def end_round(self, weights: torch.Tensor) -> None:
         """Count one federated round that ended with ``weights``, and record its test accuracy."""
         self.round += 1
@@ -287,7 +297,7 @@ def unlearn(name: str, original: Run, request: Request, *, seed: int = 0, **para
         "original": hash_tensor(original.weights),
         "remaining": task.remaining.config,
         "forgotten": federation.config,
-        "code": [source_of(chosen.function), hash_of_code("unlearning/__init__.py")],
+        "code": [source_of(chosen.function), hash_of_code("unlearning/__init__.py", "units.py")],
     }
     key = None if federation.store is None or config["code"][0] is None else hash_of(config)
     found = key and federation.store.get(key)
@@ -330,6 +340,10 @@ def _check_needs(chosen: Method, original: Run, request: Request) -> None:
     require(
         "whole classes" not in needs or bool((classes == mask[held]).all()),
         f"{name} needs {NEEDS['whole classes']}, such as fu.forget.classes(3), not {request}.",
+    )
+    require(
+        "class of a client" not in needs or (len(request.clients or ()), len(request.classes or ()), request.examples) == (1, 1, None),
+        f"{name} needs {NEEDS['class of a client']}, such as fu.forget.class_of_client(3, 0), not {request}.",
     )
 
 

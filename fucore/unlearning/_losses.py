@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 
 def towards(labels: torch.Tensor):
     """Cross-entropy with other ``labels`` [examples of the training split]."""
     return lambda step: torch.nn.functional.cross_entropy(step.logits, labels[step.indices.cpu()].to(step.logits.device))
+
+
+def wrong_labels(labels: np.ndarray, count: int, seed) -> np.ndarray:
+    """One fixed wrong label for each example, uniform over the other ``count`` - 1 classes."""
+    return (labels + np.random.default_rng(seed).integers(1, count, len(labels))) % count
 
 
 def taught(logits: torch.Tensor, temperature: float = 1.0):

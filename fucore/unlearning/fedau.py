@@ -21,7 +21,7 @@ from ..errors import require, require_choice, require_number, require_whole
 from ..training import Hooks, LocalTraining
 from . import method
 from ._heads import features_of, head, matrix_and_bias
-from ._losses import towards
+from ._losses import towards, wrong_labels
 
 
 @method("fedau", needs=("forgotten data", "preparation"), citation="Gu et al., IJCAI 2024")
@@ -60,7 +60,7 @@ def posthoc(task, lr: float) -> tuple[torch.Tensor, torch.Tensor]:
 def during(task, gamma: float, lr: float) -> tuple[torch.Tensor, torch.Tensor]:
     """(weights, mean auxiliary head) of a training of everybody in which the clients that will leave also train a head."""
     everyone, layout, where = task.everyone, task.remaining.layout, head(task.remaining.layout)
-    wrong = wrong_labels(everyone.data.train.labels.numpy(), classes(task), task.seed)
+    wrong = wrong_labels(everyone.data.train.labels.numpy(), classes(task), [task.seed, 8503])
     asked = np.zeros(len(wrong), dtype=bool)
     asked[task.forgotten.clients.examples] = True
     targets = torch.from_numpy(np.where(asked, wrong, everyone.data.train.labels.numpy()))
@@ -92,11 +92,6 @@ def during(task, gamma: float, lr: float) -> tuple[torch.Tensor, torch.Tensor]:
         bool(heads), "none of the clients that leave was ever drawn to train, so there is no auxiliary head: use a higher participation."
     )
     return theta, torch.stack([heads[client] for client in sorted(heads)]).mean(dim=0).cpu()
-
-
-def wrong_labels(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """One fixed wrong label for each example, uniform over the others."""
-    return (labels + np.random.default_rng([seed, 8503]).integers(1, count, len(labels))) % count
 
 
 def classes(task) -> int:

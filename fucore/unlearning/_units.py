@@ -1,0 +1,39 @@
+"""Silencing units of the shared model, for the methods that choose which."""
+
+from __future__ import annotations
+
+import math
+import threading
+import warnings
+
+import torch
+
+from ..models import build
+from ..units import Units
+
+_own = threading.local()  # following a network's graph takes longer than one batch
+
+
+def units_of(federation) -> Units:
+    """The units of the federation's network; each thread has its own, for one network at a time."""
+    key = (federation.model, federation.input_shape, len(federation.data.classes), federation.device)
+    if getattr(_own, "key", None) != key:
+        _own.key, _own.units = key, Units(build(*key[:3], seed=0), federation.device)
+    return _own.units
+
+
+def silence_best(task, ranked: list[int], share: float) -> torch.Tensor:
+    """The original weights [d] with the first of the ``ranked`` units silenced, ``share`` of all units.
+
+    Units that weights alone cannot silence are passed over.  Warns where there are fewer candidates than that.
+    """
+    units, original = units_of(task.remaining), task.original.weights
+    wanted = math.floor(share * len(units) + 0.5)
+    _, impossible = units.silence(original, ranked)
+    chosen = [unit for unit in ranked if unit not in set(impossible)][:wanted]
+    if len(chosen) < wanted:
+        warnings.warn(f"only {len(chosen)} units can be silenced, fewer than the {wanted} asked for.", stacklevel=2)
+    theta, _ = units.silence(original, chosen)
+    task.log |= {"units": chosen, "layers": [units.locate(unit)[0].layer for unit in chosen], "units in all": len(units)}
+    task.note(theta, "silenced")
+    return theta

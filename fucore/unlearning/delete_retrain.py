@@ -1,0 +1,20 @@
+"""Delete-Retrain: the asking client deletes its examples and trains on, alone; the others keep the model they have.
+
+The first of three routes that Huang et al. (2025) compare under their fair protocol, see :mod:`fucore.unlearning._fair`.
+It starts from the original weights: the accuracies that they report could not come from a new network.
+"""
+
+from __future__ import annotations
+
+from . import method
+from ._fair import asking, fair_rounds
+
+
+@method("delete-retrain", citation="Huang et al., 2025")
+def delete_retrain(task, *, rounds: int = 10, inherit: str = "anchored", tolerance: float = 1e-4):
+    """At most ``rounds`` rounds on what the asking clients keep.
+
+    ``inherit``: what the other clients send, the ``"anchored"`` original model or the ``"current"`` one; a round that moves the
+    weights by less than ``tolerance`` of their length is the last.
+    """
+    return fair_rounds(task, task.remaining.only(asking(task)), rounds=rounds, inherit=inherit, tolerance=tolerance)

@@ -1,0 +1,33 @@
+"""Relabel-Poison: the asking client gives the examples to forget random wrong labels and trains on, alone (Huang et al., 2025).
+
+Each gets one label, drawn once and uniformly from the other classes.  The others keep the model they have, see
+:mod:`fucore.unlearning._fair`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+
+from ..partition import Partition
+from ..training import Hooks
+from . import method
+from ._fair import fair_rounds
+from ._losses import towards, wrong_labels
+
+
+@method("relabel-poison", needs=("forgotten data",), citation="Huang et al., 2025")
+def relabel_poison(task, *, rounds: int = 10, inherit: str = "anchored", tolerance: float = 1e-4):
+    """At most ``rounds`` rounds on all data of the asking clients, with wrong labels for what must be forgotten.
+
+    ``inherit`` and ``tolerance`` as for ``delete-retrain``.
+    """
+    labels = task.forgotten.data.train.labels.numpy()
+    asked = np.isin(np.arange(len(labels)), task.forgotten.clients.examples)
+    wrong = wrong_labels(labels, len(task.remaining.data.classes), [task.seed, 9001])
+    poisoned = torch.from_numpy(np.where(asked, wrong, labels))
+    own = [np.union1d(*parts) for parts in zip(task.remaining.only(task.asked).clients.indices, task.forgotten.clients.indices)]
+    on = dataclasses.replace(task.forgotten, clients=Partition(tuple(own), "those who were asked"))
+    return fair_rounds(task, on, rounds=rounds, inherit=inherit, tolerance=tolerance, hooks=Hooks(loss=towards(poisoned)))

@@ -1,0 +1,132 @@
+"""The Real-Noniid benchmark: data of several sources with one label space."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import fucore as fu
+from fucore import domains
+from fucore.rendered import rendered_digits
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    return domains.load()
+
+
+def test_rendered_digits_are_balanced_readable_in_number_and_always_the_same():
+    images, labels, test_images, test_labels = rendered_digits()
+    assert images.shape == (2000, 32, 32, 3) and images.dtype == np.uint8 and len(test_images) == len(test_labels) == 500
+    assert np.bincount(np.concatenate([labels, test_labels])).tolist() == [250] * 10
+    again = rendered_digits.__wrapped__()
+    assert all(np.array_equal(a, b) for a, b in zip(again, (images, labels, test_images, test_labels)))
+    assert "synthetic" in domains.load().names[2], "it is called synthetic wherever it appears"
+
+
+def test_clients_hold_data_of_one_domain_and_everything_is_held_once(embedded):
+    clients, data = embedded.clients, embedded.data
+    assert np.array_equal(np.sort(np.concatenate(clients.indices)), np.arange(len(data.train)))
+    assert np.array_equal(np.sort(np.concatenate(embedded.tests)), np.arange(len(data.test)))
+    sizes = [len(fu.load(name).train) for name in ("mnist5k", "digits", "rendered-digits")]
+    bounds = np.cumsum([0, *sizes])
+    for indices, domain in zip(clients.indices, embedded.domain_of):
+        assert bounds[domain] <= indices.min() and indices.max() < bounds[domain + 1]
+    assert embedded.domain_of.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2] and data.shape == (3, 32, 32)
+
+
+def test_test_images_are_shared_out_like_the_training_images(embedded):
+    train, test = embedded.data.train.labels.numpy(), embedded.data.test.labels.numpy()
+    for indices, part in zip(embedded.clients.indices, embedded.tests):
+        have, own = np.bincount(train[indices], minlength=10), np.bincount(test[part], minlength=10)
+        assert np.all(own[have == 0] == 0) and abs(len(part) / len(test) - len(indices) / len(train)) < 0.01
+    assert len(embedded.test(1)) == len(fu.load("digits").test)
+
+
+def test_grey_images_become_three_equal_channels_and_normalisation_is_of_all_domains(embedded):
+    grey = embedded.data.train.images[embedded.clients.indices[0][:5]]
+    assert torch.equal(grey[:, 0], grey[:, 1]) and torch.equal(grey[:, 0], grey[:, 2])
+    assert embedded.data.mean == pytest.approx(embedded.data.train.images.double().mean(dim=(0, 2, 3)).tolist(), rel=1e-4)
+
+
+def test_the_same_seed_gives_the_same_benchmark_and_another_alpha_another(embedded):
+    assert domains.load().clients.hash == embedded.clients.hash and domains.load().data.hash == embedded.data.hash
+    assert domains.load(alpha=10.0).clients.hash != embedded.clients.hash
+
+
+def test_lists_of_data_sets_share_the_classes_of_the_same_name(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, classes, size in (("a", ["cat", "dog", "fox"], 8), ("b", ["fox", "cat", "owl", "emu"], 12)):
+        labels = np.arange(10 * len(classes)) % len(classes)
+        images = (labels[:, None, None, None] * 10 + rng.integers(0, 5, (len(labels), size, size, 3))).astype(np.uint8)
+        np.savez(tmp_path / f"{name}.npz", x_train=images, y_train=labels, x_test=images, y_test=labels, classes=classes)
+    files = [f"npz:{tmp_path}/a.npz", f"npz:{tmp_path}/b.npz"]
+    both = domains.load(files, clients=(2, 1), image_size=8)
+    assert both.data.classes == ("cat", "fox") and len(both.clients) == 3 and len(both.data.train) == 40
+    of_b = both.data.train.take(both.clients.indices[2])
+    assert set((of_b.images.float().mean(dim=(1, 2, 3)) // 10).tolist()) == {0.0, 1.0}, "fox was 0 and cat was 1 there"
+    assert ((of_b.images.float().mean(dim=(1, 2, 3)) > 9) == (of_b.labels == 0)).all()
+    assert len(domains.load(files, image_size=8, train_size=6).data.train) == 12
+    with pytest.raises(fu.FucoreError, match="fewer than two class names"):
+        domains.load([files[0], "digits"])
+    with pytest.raises(fu.FucoreError, match="a number for each of the 2 domains"):
+        domains.load(files, clients=(3,))
+    with pytest.raises(fu.FucoreError, match="benchmark is 'digit'"):
+        domains.load("digit")
+
+
+def test_native_sizes_are_kept_and_trained_on(tmp_path):
+    native = domains.load(native=True)
+    split = native.data.train
+    assert [int(split.sides[native.clients.indices[client][0]]) for client in (0, 3, 6)] == [28, 8, 32]
+    eights = native.clients.indices[3][:7]
+    assert split.batch(eights).shape == (7, 3, 8, 8)
+    assert torch.equal(split.batch(eights)[:, 0], fu.load("digits").train.images[eights - len(fu.load("mnist5k").train)][:, 0])
+    with pytest.raises(fu.FucoreError, match="cannot be in one batch"):
+        split.batch(np.array([native.clients.indices[0][0], eights[0]]))
+    fed = fu.Federation(native.data, native.clients, "cnn-adaptive", fu.LocalTraining(epochs=1, batch=64), store=tmp_path).only([0, 3, 6])
+    run = fed.train(1)
+    test = fed.data.test
+    order = fed.logits(run.weights, test)
+    few = torch.tensor([0, 1200, 1800, 5])
+    assert torch.allclose(order[few], torch.cat([fed.logits(run.weights, test.take(few[k : k + 1])) for k in range(4)]), atol=1e-5)
+    with pytest.raises(fu.FucoreError, match="pools adaptively"):
+        fu.Federation(native.data, native.clients, "cnn", store=None).train(1)
+
+
+def test_class_maps_name_each_folder_once_and_only_classes_that_exist():
+    cifar10 = "airplane automobile bird cat deer dog frog horse ship truck".split()
+    nine, many = domains.imagenet_classes("cifar10"), domains.imagenet_classes("cifar100")
+    assert list(nine) == [name for name in cifar10 if name != "deer"] and len(many) == 65 and list(many) == sorted(many)
+    for merged in (nine, many):
+        folders = [wnid for wnids in merged.values() for wnid in wnids]
+        assert len(folders) == len(set(folders)) and all(len(wnid) == 9 and wnid[0] == "n" and wnid[1:].isdecimal() for wnid in folders)
+    assert nine["frog"] == ["n01641577", "n01644373", "n01644900"] and many["orange"] == ["n07747607"]
+
+
+def test_imagenet_comes_from_a_folder_and_only_the_named_classes_are_read(tmp_path, monkeypatch):
+    nine = domains.imagenet_classes("cifar10")
+    for part, count in (("train", 2), ("val", 1)):
+        for number, wnids in enumerate(nine.values()):
+            for wnid in wnids:
+                folder = tmp_path / part / wnid
+                folder.mkdir(parents=True)
+                for k in range(count):
+                    Image.new("RGB", (20, 14), (20 * number, k, 0)).save(folder / f"{k}.png")
+        (tmp_path / part / "n00000000").mkdir()
+        (tmp_path / part / "n00000000" / "broken.png").write_text("this class is not read")
+    rng = np.random.default_rng(0)
+    labels = np.arange(100) % 10
+    names = "airplane automobile bird cat deer dog frog horse ship truck".split()
+    images = rng.integers(0, 255, (100, 32, 32, 3)).astype(np.uint8)
+    np.savez(tmp_path / "c.npz", x_train=images, y_train=labels, x_test=images, y_test=labels, classes=names)
+    load_data = domains.load_data
+    monkeypatch.setattr(
+        domains, "load_data", lambda name, **keys: load_data(f"npz:{tmp_path}/c.npz" if name == "cifar10" else name, **keys)
+    )
+    wild = domains.load("image-9", imagenet=str(tmp_path), image_size=16)
+    assert wild.data.classes == tuple(nine) and len(wild.clients) == 10 and wild.data.shape == (3, 16, 16)
+    held = wild.data.train.take(np.concatenate(wild.clients.indices[5:]))
+    assert len(held) == 2 * sum(map(len, nine.values())) and torch.equal(held.images[:, 0, 0, 0].long() // 20, held.labels)
+    with pytest.raises(fu.FucoreError, match="needs ImageNet"):
+        domains.load("image-9")
