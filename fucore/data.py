@@ -109,6 +109,11 @@ class Dataset:
         blank.__dict__["hash"] = self.hash  # it is still this data set that results come from
         return blank
 
+    def resized(self, size: int) -> Dataset:
+        """All images made ``size`` pixels a side (bilinear, antialiased); pixel statistics stay."""
+        require_whole("image_size", size, 1)
+        return dataclasses.replace(self, train=_resized(self.train, size), test=_resized(self.test, size))
+
     def only_classes(self, classes: Sequence[str]) -> Dataset:
         """The examples of these classes, numbered anew in their order; pixel statistics are theirs."""
         for name in classes:
@@ -192,8 +197,7 @@ def load(
     if classes is not None:
         data = data.only_classes(classes)
     if image_size is not None:
-        require_whole("image_size", image_size, 1)
-        data = dataclasses.replace(data, train=_resized(data.train, image_size), test=_resized(data.test, image_size))
+        data = data.resized(image_size)
     return data.sample(train_size, test_size, seed)
 
 

@@ -46,6 +46,7 @@ BENCHMARKS = {
     "image-9": Benchmark(("cifar10", "imagenet"), (5, 5), 64, "CIFAR-10 and ImageNet, 9 shared classes"),
     "image-65": Benchmark(("cifar100", "imagenet"), (5, 5), 64, "CIFAR-100 and ImageNet, 65 shared classes"),
 }
+NOMINAL_SIZE = {"imagenet": 224}
 SYNTHETIC = {"rendered-digits": "rendered (synthetic)"}
 
 
@@ -55,7 +56,8 @@ class Domains:
 
     ``data``: all of them joined; ``clients``: who holds what; ``names``: of the domains; ``domain_of``: the domain of each
     client, int64 [clients]; ``tests``: for each client the indices of its own test images, disjoint, spread over its
-    domain's clients in the same shares of each class as the training images.
+    domain's clients in the same shares of each class as the training images; ``sizes``: pixels a side of each domain's images
+    as they come.
     """
 
     data: Dataset
@@ -63,6 +65,7 @@ class Domains:
     names: tuple[str, ...]
     domain_of: np.ndarray
     tests: tuple[np.ndarray, ...]
+    sizes: tuple[int, ...]
 
     def test(self, domain: int) -> Split:
         """All test images of a domain."""
@@ -73,6 +76,7 @@ class Domains:
         counts = self.clients.counts(self.data.train.labels)
         rows = {
             "domain": [self.names[domain] for domain in self.domain_of],
+            "image size": [self.sizes[domain] for domain in self.domain_of],
             "training images": self.clients.sizes,
             "test images": [len(test) for test in self.tests],
             "classes": (counts > 0).sum(axis=1),
@@ -111,7 +115,9 @@ def load(
     clients = known.clients if clients is None else tuple(clients)
     require(len(clients) == len(known.domains), f"clients must give a number for each of the {len(known.domains)} domains.")
     size = None if native else require_whole("image_size", image_size or known.image_size, 4)
-    parts = [_domain(name, known, size, imagenet, root) for name in known.domains]
+    parts = [_domain(name, known, imagenet, size, root) for name in known.domains]
+    native_sizes = tuple(NOMINAL_SIZE.get(name, part.shape[1]) for name, part in zip(known.domains, parts))
+    parts = parts if size is None else [part.resized(size) for part in parts]
     shared = [name for name in parts[0].classes if all(name in part.classes for part in parts)]
     require(len(shared) > 1, "the data sets share fewer than two class names: give them the same names for the same classes.")
     parts = [_subset(part, shared, train_size, test_size, seed) for part in parts]
@@ -124,7 +130,9 @@ def load(
         train_start, test_start = train_start + len(part.train), test_start + len(part.test)
     joined = _joined(parts, tuple(shared), f"{' + '.join(SYNTHETIC.get(name, name) for name in known.domains)}")
     clients = Partition(tuple(splits), "real-noniid", {"domains": len(parts), "alpha": alpha, "seed": seed})
-    return Domains(joined, clients, tuple(SYNTHETIC.get(name, name) for name in known.domains), np.array(domain_of), tuple(tests))
+    return Domains(
+        joined, clients, tuple(SYNTHETIC.get(name, name) for name in known.domains), np.array(domain_of), tuple(tests), native_sizes
+    )
 
 
 @functools.cache
@@ -135,16 +143,16 @@ def imagenet_classes(dataset: str) -> dict[str, list[str]]:
     return {name: rows.wnid.tolist() for name, rows in table[table.dataset == dataset].groupby("class", sort=False)}
 
 
-def _domain(name: str, known: Benchmark, size: int | None, imagenet: str | None, root) -> Dataset:
-    """One domain's data set, ImageNet's folders merged into the shared classes."""
+def _domain(name: str, known: Benchmark, imagenet: str | None, size: int | None, root) -> Dataset:
+    """One domain's data set, ImageNet's folders merged into the shared classes and its images, which differ in size, made equal."""
     if name != "imagenet":
-        return load_data(name, image_size=size, root=root)
+        return load_data(name, root=root)
     require(
         imagenet is not None, "this benchmark needs ImageNet: pass imagenet='/path' with train/<n01440764>/ and val/<n01440764>/ in it."
     )
     merged = imagenet_classes(known.domains[0])
     folders = [wnid for wnids in merged.values() for wnid in wnids]
-    data = load_data(f"folder:{imagenet}", image_size=size or 224, classes=folders)
+    data = load_data(f"folder:{imagenet}", image_size=size or NOMINAL_SIZE["imagenet"], classes=folders)
     numbers = torch.tensor([number for number, wnids in enumerate(merged.values()) for _ in wnids])
     train, test = (dataclasses.replace(split, labels=numbers[split.labels]) for split in (data.train, data.test))
     return dataclasses.replace(data, name="imagenet", train=train, test=test, classes=tuple(merged))

@@ -119,7 +119,7 @@ class Parameters(pydantic.BaseModel, extra="forbid", frozen=True):
             precision=self.precision,
         )
 
-    def domains(self) -> Domains:
+    def real_noniid(self) -> Domains:
         """The Real-Noniid benchmark."""
         return load_domains(
             self.benchmark, alpha=self.alpha, seed=self.seed, native=self.native, train_size=self.train_size, imagenet=self.imagenet

@@ -78,6 +78,80 @@ def partition_figure(partition, labels, classes=None):
     return figure
 
 
+def resolution_figure(scenarios: dict[str, tuple]):
+    """Three-dimensional bars as in Huang et al., Figure 2: client, classes it holds, and the size of its images as height.
+
+    ``scenarios``: name to (examples by client and class [clients, classes], pixels a side of each client's images).
+    """
+    figure, axes = plt.subplots(1, len(scenarios), figsize=(3.4 * len(scenarios), 3.4), subplot_kw={"projection": "3d"})
+    for axis, (name, (counts, sizes)) in zip(np.atleast_1d(axes), scenarios.items()):
+        clients, classes = np.arange(len(counts)), (counts > 0).sum(axis=1)
+        colours = plt.get_cmap("viridis")(np.asarray(sizes) / max(sizes))
+        axis.bar3d(clients - 0.35, 0, 0, 0.7, classes, sizes, color=colours, shade=True)
+        axis.set(title=name, xlabel="client", ylabel="classes", zlabel="pixels a side", zlim=(0, 36 if max(sizes) <= 36 else None))
+        axis.tick_params(labelsize=7)
+        axis.set_facecolor("none")
+        for side in (axis.xaxis, axis.yaxis, axis.zaxis):
+            side.set_pane_color((0.5, 0.5, 0.5, 0.06))
+    return figure
+
+
+def holdings_figure(scenarios: dict[str, tuple], names=None):
+    """The same in two dimensions: examples by client and class as shades, and beside each client the size of its images."""
+    figure, axes = plt.subplots(1, len(scenarios), figsize=(3.4 * len(scenarios), 3.2), sharey=False)
+    for axis, (name, (counts, sizes)) in zip(np.atleast_1d(axes), scenarios.items()):
+        axis.imshow(np.sqrt(counts), cmap="Blues", aspect="auto", vmin=0)
+        axis.set(title=name, xlabel="class", xticks=range(counts.shape[1]) if counts.shape[1] <= 12 else [])
+        axis.set_yticks(range(len(counts)), [f"{client} · {size} px" for client, size in enumerate(sizes)])
+        axis.grid(visible=False)
+    np.atleast_1d(axes)[0].set_ylabel("client · image size")
+    return figure
+
+
+def heat_figure(table, title: str = "", fmt: str = "{:.0f}", vmin=0.0, vmax=100.0, cmap: str = "RdYlBu_r", width: float = 0.62):
+    """A table of numbers (index: rows) as shades with the numbers in them."""
+    values = table.to_numpy(dtype=float)
+    figure, axis = plt.subplots(figsize=(2.2 + width * table.shape[1], 1.1 + 0.34 * table.shape[0]))
+    axis.imshow(values, cmap=cmap, vmin=vmin, vmax=vmax, aspect="auto", alpha=0.75)
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            axis.text(column, row, fmt.format(value), ha="center", va="center", color="#111", fontsize=8.5)
+    axis.set_xticks(range(table.shape[1]), [str(name) for name in table.columns])
+    axis.set_yticks(range(table.shape[0]), [str(name) for name in table.index])
+    axis.set(title=title, xlabel=table.columns.name or "")
+    axis.grid(visible=False)
+    return figure
+
+
+def pictures_figure(rows: dict, scale: float = 0.75):
+    """Rows of small pictures, name to uint8 images [n, C, H, W]."""
+    longest = max(len(images) for images in rows.values())
+    figure, axes = plt.subplots(len(rows), longest, figsize=(scale * longest + 1.6, scale * len(rows)), squeeze=False)
+    for line, (name, images) in zip(axes, rows.items()):
+        for axis in line:
+            axis.axis("off")
+        for axis, image in zip(line, images):
+            axis.imshow(image.permute(1, 2, 0).squeeze(-1).numpy() if image.shape[0] == 3 else image[0].numpy(), cmap="gray")
+        line[0].text(-0.15, 0.5, name, transform=line[0].transAxes, ha="right", va="center", fontsize=8.5)
+    return figure
+
+
+def dominance_figure(dominance, silenced, layer_of):
+    """Units of a client's list: how much each contributes to the class (S), and how much more another client needs it (R)."""
+    figure, axis = plt.subplots()
+    layers = list(dict.fromkeys(layer_of(unit) for unit, _, _ in dominance))
+    for layer, colour in zip(layers, itertools.cycle(COLOURS)):
+        rows = [(ratio, score) for unit, ratio, score in dominance if layer_of(unit) == layer]
+        axis.scatter(*zip(*rows), color=colour, s=34, label=f"layer {layer}")
+    chosen = [(ratio, score) for unit, ratio, score in dominance if unit in silenced]
+    if chosen:
+        axis.scatter(*zip(*chosen), facecolors="none", edgecolors=INK, s=120, linewidths=1.3, label="silenced")
+    axis.axvline(1, color=INK, linewidth=0.9, linestyle="--")
+    axis.set(xlabel="R: largest contribution elsewhere / here   (left of 1: dominant, right: shared)", ylabel="S: contribution here")
+    axis.legend(fontsize=9)
+    return figure
+
+
 def group_figure(report, axes=None):
     """Accuracy per memorization group: retraining as a band (95 % interval), each candidate as dots with intervals."""
     figure, axes = (axes.figure, axes) if axes is not None else plt.subplots(figsize=(8, 3.8), layout="constrained")
