@@ -1,6 +1,7 @@
 """All methods in the fair arena on any data set: the tables behind the chapter "All methods compared".
 
 python book/results/all_methods.py mnist5k --name mnist5k
+python book/results/all_methods.py digits-embedded --name digits-embedded
 """
 
 from __future__ import annotations
@@ -20,9 +21,21 @@ from fucore.run import provenance
 TUNING_SEED, REFERENCE_SEED = 100, 1000
 
 
+def federations_of(name: str, train_size: int | None) -> dict[str, fu.Federation]:
+    """Splits by name: even and uneven of one data set, or the clients of a benchmark."""
+    if name in fu.domains.BENCHMARKS:
+        wild = fu.domains.load(name, train_size=train_size)
+        return {"Real-Noniid": fu.Federation(wild.data, wild.clients, aggregation="size")}
+    data = fu.load(name, train_size=train_size)
+    return {
+        "IID": fu.Federation(data, fu.partition.iid(data.train.labels, 10)),
+        "Dirichlet 0.5": fu.Federation(data, fu.partition.dirichlet(data.train.labels, 10, 0.5)),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset")
+    parser.add_argument("dataset", help="a data set, or a benchmark of several: " + ", ".join(fu.domains.BENCHMARKS))
     parser.add_argument("--name", required=True, help="name of the tables and of the data in them")
     parser.add_argument("--train-size", type=int)
     parser.add_argument("--rounds", type=int, default=10)
@@ -31,11 +44,9 @@ def main() -> None:
     parser.add_argument("--originals", type=int, default=3)
     parser.add_argument("--jobs", type=int, help="runs at the same time (default: one a core)")
     options = parser.parse_args()
-    data, request = fu.load(options.dataset, train_size=options.train_size), fu.forget.client(0)
-    federations = {
-        "IID": fu.Federation(data, fu.partition.iid(data.train.labels, 10)),
-        "Dirichlet 0.5": fu.Federation(data, fu.partition.dirichlet(data.train.labels, 10, 0.5)),
-    }
+    request, federations = fu.forget.client(0), federations_of(options.dataset, options.train_size)
+    some = next(iter(federations.values()))
+    data = some.data
     rounds, budget, references = options.rounds, options.recovery_rounds, options.retrained  # plain values, so that rows have keys
 
     def original(split, seed):
@@ -93,8 +104,8 @@ def main() -> None:
     chosen = {split: {entry: point for (of, entry), point in points.items() if of == split} for split in federations}
     record = {**provenance(data), "data": options.name, **{k: v for k, v in vars(options).items() if k not in ("dataset", "jobs")}}
     record |= {
-        "local": federations["IID"].config["local"],
-        "model": federations["IID"].config["model"],
+        "local": some.config["local"],
+        "model": some.config["model"],
         "cores": os.cpu_count(),
         "chosen": chosen,
     }
