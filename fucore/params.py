@@ -130,12 +130,12 @@ class Parameters(pydantic.BaseModel, extra="forbid", frozen=True):
         return forgetting.client(self.client)
 
     def provenance(self, federation: Federation) -> pd.DataFrame:
-        """Everything needed to get the same numbers again, as a table of names and values."""
+        """Everything needed to get the same numbers again, as a table of names and values; of the parameters those that the notebook has."""
         facts = {
             **provenance(federation.data),
             "partition": repr(federation.clients),
             "partition_sha256": federation.clients.hash,
-            **self.model_dump(),
+            **self.model_dump(include=self.model_fields_set),
         }
         rows = [(key.replace("_", " "), value[:16] + "…" if key.endswith("sha256") else str(value)) for key, value in facts.items()]
         return pd.DataFrame(rows, columns=["what", ""]).set_index("what").rename_axis(None)

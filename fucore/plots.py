@@ -96,15 +96,16 @@ def resolution_figure(scenarios: dict[str, tuple]):
     return figure
 
 
-def holdings_figure(scenarios: dict[str, tuple], names=None):
+def holdings_figure(scenarios: dict[str, tuple]):
     """The same in two dimensions: examples by client and class as shades, and beside each client the size of its images."""
-    figure, axes = plt.subplots(1, len(scenarios), figsize=(3.4 * len(scenarios), 3.2), sharey=False)
+    figure, axes = plt.subplots(1, len(scenarios), figsize=(3.4 * len(scenarios), 3.2))
+    largest = max(counts.max() for counts, _ in scenarios.values()) ** 0.5
     for axis, (name, (counts, sizes)) in zip(np.atleast_1d(axes), scenarios.items()):
-        axis.imshow(np.sqrt(counts), cmap="Blues", aspect="auto", vmin=0)
+        axis.imshow(np.sqrt(counts), cmap="Blues", aspect="auto", vmin=0, vmax=largest)
         axis.set(title=name, xlabel="class", xticks=range(counts.shape[1]) if counts.shape[1] <= 12 else [])
-        axis.set_yticks(range(len(counts)), [f"{client} · {size} px" for client, size in enumerate(sizes)])
+        axis.set_yticks(range(len(counts)), [f"{client}: {size} px" for client, size in enumerate(sizes)])
         axis.grid(visible=False)
-    np.atleast_1d(axes)[0].set_ylabel("client · image size")
+    np.atleast_1d(axes)[0].set_ylabel("client: size of its images")
     return figure
 
 

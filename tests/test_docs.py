@@ -7,6 +7,7 @@ import sys
 import pandas as pd
 import pytest
 
+from fucore.unlearning import METHODS
 from notebooks import ROOT
 
 
@@ -57,3 +58,17 @@ def test_the_benchmark_of_the_performance_page_runs(tmp_path):
     kept, fresh = pd.read_csv(ROOT / "book" / "results" / "speed.csv"), pd.read_csv(tmp_path / "speed.csv")
     assert list(kept.columns) == list(fresh.columns) and len(fresh) == 3
     assert (fresh.accuracy > 0.5).all() and (fresh["peak MB"] > 100).all()
+
+
+def test_the_survey_names_every_method_and_what_it_needs():
+    text = (ROOT / "book" / "survey.md").read_text()
+    own = {name: method for name, method in METHODS.items() if method.function.__module__.startswith("fucore.")}
+    assert set(own) <= set(re.findall(r"`([a-z-]+)`", text))
+    needs = {"the forgotten data once more": "forgotten data", "every client's updates of the whole training": "history"}
+    needs |= {"preparation before anybody asks": "preparation"}
+    for words, need in needs.items():
+        listed = re.search(rf"\* - {words}\n  - (.*)", text).group(1)
+        assert set(re.findall(r"`([a-z-]+)`", listed)) == {name for name, method in own.items() if need in method.needs}
+    listed = re.search(r"\* - nothing but the clients that stay\n  - (.*)", text).group(1)
+    kinds = {"forgotten data", "history", "preparation"}
+    assert set(re.findall(r"`([a-z-]+)`", listed)) == {name for name, method in own.items() if not kinds & set(method.needs)}
