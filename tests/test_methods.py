@@ -355,3 +355,9 @@ def test_strategies_choose_differently(trained):
         others = task.train(trained.weights, 1) - trained.weights
         chosen[strategy] = frozenset(selection.choose(task, strategy, 0.2, 4, trained.weights, others).tolist())
     assert len(set(chosen.values())) == len(chosen)
+
+
+def test_resetting_alone_changes_the_chosen_entries_and_nothing_else(trained):
+    for strategy in ("salun", "redundant"):
+        moved = (selection.reset_only(trained, CLIENT, strategy, 0.05) != trained.weights).nonzero().flatten().tolist()
+        assert set(moved) <= selection.mask_of(trained, CLIENT, strategy, 0.05) and len(moved) > 0.04 * len(trained.weights)

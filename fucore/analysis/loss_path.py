@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import torch
@@ -27,3 +29,28 @@ def loss_path(federation: Federation, start: torch.Tensor, end: torch.Tensor, sp
             accuracy, loss = federation.evaluate(weights, split)
             rows.append({"step": float(step), "split": name, "accuracy": accuracy, "loss": loss})
     return pd.DataFrame(rows)
+
+
+def loss_plane(
+    federation: Federation, corners: Sequence[torch.Tensor], split: Split, *, points: int = 13, margin: float = 0.3
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """(loss on a grid of the plane through three models, their coordinates [3, 2]).
+
+    The first model is the origin, the second lies at (1, 0) times its distance; units are those of the weights.  The table
+    has one row a point: ``x, y, loss, accuracy``.
+    """
+    origin, first, second = (corner.double() for corner in corners)
+    along = first - origin
+    require(float(along.norm()) > 0, "the plane needs three different models.")
+    across = second - origin - ((second - origin) @ along / (along @ along)) * along
+    require(float(across.norm()) > 1e-6 * float(along.norm()), "the three models lie on one line, which has no plane.")
+    axes = torch.stack([along / along.norm(), across / across.norm()])
+    places = torch.stack([axes @ (corner - origin) for corner in (origin, first, second)]).numpy()
+    low, high = places.min(axis=0), places.max(axis=0)
+    room = margin * (high - low)
+    rows = []
+    for y in np.linspace(low[1] - room[1], high[1] + room[1], points):
+        for x in np.linspace(low[0] - room[0], high[0] + room[0], points):
+            accuracy, loss = federation.evaluate((origin + x * axes[0] + y * axes[1]).float(), split)
+            rows.append({"x": x, "y": y, "loss": loss, "accuracy": accuracy})
+    return pd.DataFrame(rows), places

@@ -84,6 +84,12 @@ def mask_of(original, request, strategy: str, ratio: float, seed: int = 0) -> se
     return set(located_and_chosen(task, strategy, ratio, None)[1].tolist())
 
 
+def reset_only(original, request, strategy: str, ratio: float, seed: int = 0) -> torch.Tensor:
+    """The original weights [d] with what ``strategy`` chooses reset, and no training after it (Wei et al., App. H.1)."""
+    chosen = torch.tensor(sorted(mask_of(original, request, strategy, ratio, seed)), dtype=torch.int64)
+    return reset(original.weights, chosen, Task(original, request, METHODS["selected-reset"], seed), "fresh_model")
+
+
 def top(score: torch.Tensor, size: int, allowed: torch.Tensor | None = None) -> torch.Tensor:
     """Indices of the ``size`` largest scores [d], never one that is not ``allowed``; ties go to the lower index."""
     order = torch.argsort(score, descending=True, stable=True)

@@ -1,0 +1,51 @@
+"""Distances between models: of their weights, and of what they say (Wei et al., App. G.1).
+
+Distances of weights are weak evidence: two networks with permuted units are the same function, and two retrainings of one
+network are as far apart as strangers.  So every table needs the distance between retrained models beside it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import pandas as pd
+import torch
+
+from ..data import Split
+from ..federation import Federation
+from ..run import Run, listed
+
+
+def l2(a: torch.Tensor, b: torch.Tensor) -> float:
+    """||a - b|| of two weight vectors [d] (not its square, as in the public code of Wei et al.)."""
+    return float((a.double() - b.double()).norm())
+
+
+def cosine(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Cosine of the angle between two weight vectors [d]."""
+    return float(torch.nn.functional.cosine_similarity(a.double(), b.double(), dim=0))
+
+
+def divergence(reference: torch.Tensor, other: torch.Tensor) -> float:
+    """Mean over examples of KL(reference || other), in nats, from logits [n, classes]."""
+    log_reference, log_other = (logits.double().log_softmax(dim=1) for logits in (reference, other))
+    return float((log_reference.exp() * (log_reference - log_other)).sum(dim=1).mean())
+
+
+def distances(federation: Federation, candidates: dict[str, Run | Sequence[Run]], retrained: Sequence[Run], split: Split) -> pd.DataFrame:
+    """Mean distances of each candidate's runs to the retrained models; KL from the retrained models' predictions on ``split``.
+
+    Columns ``l2, cosine, kl``; the row "Retrained" is the mean between different retrained models, the floor.
+    """
+    logits = [federation.logits(run.weights, split) for run in retrained]
+
+    def row(pairs):
+        rows = [(l2(a.weights, b.weights), cosine(a.weights, b.weights), divergence(of_a, of_b)) for (a, of_a), (b, of_b) in pairs]
+        return dict(zip(("l2", "cosine", "kl"), torch.tensor(rows).mean(dim=0).tolist()))
+
+    known = list(zip(retrained, logits))
+    table = {"Retrained": row(itertools.permutations(known, 2))}
+    for name, runs in listed(candidates).items():
+        table[name] = row(itertools.product(known, [(run, federation.logits(run.weights, split)) for run in runs]))
+    return pd.DataFrame(table).T
