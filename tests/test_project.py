@@ -28,6 +28,7 @@ ORDER = [
     "engine",
     "store",
     "federation",
+    "findings",
     "sweep",
     "unlearning",
     "evaluation",

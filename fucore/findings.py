@@ -1,0 +1,58 @@
+"""What each chapter found about a claim of the papers, kept in the store for the chapter that lists them all.
+
+A chapter notes its findings at its end, with a verdict that follows from its run; the last chapter reads what is there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+
+import pandas as pd
+
+from .errors import require_choice
+from .federation import Federation
+from .run import provenance
+from .store import Store, write_atomically
+
+VERDICTS = ("reproduced", "direction only", "not reproduced", "cannot be run here")
+
+
+def verdict(full: bool, direction: bool = False) -> str:
+    """``"reproduced"`` if all of a claim was seen, ``"direction only"`` if a part or the tendency, else ``"not reproduced"``."""
+    return VERDICTS[0] if full else VERDICTS[1] if direction else VERDICTS[2]
+
+
+def claims() -> pd.DataFrame:
+    """The papers' tables, figures and claims: ``paper, item, claim, printed, chapter``, one row each, by a short name."""
+    return pd.read_csv(pathlib.Path(__file__).parent / "papers" / "claims.csv", index_col="name", keep_default_na=False)
+
+
+def note(name: str, ours: str, judgement: str, federation: Federation) -> None:
+    """Keep what a run says about the claim ``name``: ``ours`` in words and numbers, and a verdict of :data:`VERDICTS`.
+
+    Kept in the federation's store with where it comes from; without a store nothing is kept.
+    """
+    require_choice("claim", name, list(claims().index))
+    require_choice("verdict", judgement, VERDICTS)
+    if federation.store is None:
+        return
+    record = {"ours": ours, "verdict": judgement, "provenance": provenance(federation.data), "local": dataclasses.asdict(federation.local)}
+    write_atomically(_folder(federation.store) / f"{name}.json", json.dumps(record).encode())
+
+
+def noted(store: Store) -> pd.DataFrame:
+    """:func:`claims` with what was found: ``ours`` and ``verdict``, or that the chapter was not run yet."""
+    table, rows = claims(), {}
+    for name in table.index:
+        try:
+            record = json.loads((_folder(store) / f"{name}.json").read_text())
+            rows[name] = {"ours": record["ours"], "verdict": record["verdict"]}
+        except (OSError, ValueError, KeyError):
+            rows[name] = {"ours": "not run yet", "verdict": "–"}
+    return table.join(pd.DataFrame(rows).T)
+
+
+def _folder(store: Store) -> pathlib.Path:
+    return store.root / "findings"
