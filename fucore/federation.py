@@ -8,6 +8,7 @@ Original, retrained, fine-tuned and recovered models all come from :meth:`Federa
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
@@ -17,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from safetensors.torch import save
 
 from .data import Dataset, Split, hash_splits
 from .engine import Engine, check_device, default_workers, one_thread
@@ -27,11 +27,10 @@ from .models import Layout, build, fingerprint
 from .partition import LeakAudit, Partition
 from .progress import progress
 from .run import Cost, Run, hash_of, hash_of_code, hash_tensor, plain, provenance, source_of
-from .store import Store, write_atomically
+from .store import BYTES_A_WEIGHT, Store
 from .training import EVALUATION_BATCH, Hooks, LocalTraining, Preprocessing, Worker
 
 CHECKPOINT_SECONDS = 5.0
-BYTES_A_WEIGHT = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,14 +195,13 @@ class Federation:
     def _round(self, theta, participants, lr, stream, hooks, key) -> torch.Tensor:
         """theta(t+1) = sum_i p_i theta_i, summed in float64 in an order that depends on the sizes alone, so that it is exact for one client and for lr = 0."""
         order = np.argsort(-self.clients.sizes[participants], kind="stable")  # the longest first, so that no worker waits at the end
-        shares, total, updates = self.shares(participants), torch.zeros_like(theta, dtype=torch.float64), [None] * len(order)
-        for place, local in zip(order, self.local_models(theta, participants[order], lr, stream, hooks)):
-            total.add_(local, alpha=shares[place])
-            if key:
-                updates[place] = (local - theta).cpu()
-        if key:
-            folder = self.store.checkpoint_folder(key) / "updates"
-            write_atomically(folder / f"{stream[1] + 1:06d}.safetensors", save({"updates": torch.stack(updates)}))
+        shares, total = self.shares(participants), torch.zeros_like(theta, dtype=torch.float64)
+        recording = self.store.writing_updates(key, stream[1] + 1, len(order), len(theta)) if key else contextlib.nullcontext()
+        with recording as write:
+            for place, local in zip(order, self.local_models(theta, participants[order], lr, stream, hooks)):
+                total.add_(local, alpha=shares[place])
+                if write:
+                    write(int(place), local - theta)
         return total.float()
 
     def shares(self, participants) -> list[float]:

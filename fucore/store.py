@@ -21,6 +21,7 @@ import shutil
 import time
 import uuid
 import warnings
+from collections.abc import Callable, Iterator
 
 import torch
 from safetensors import SafetensorError
@@ -29,6 +30,8 @@ from safetensors.torch import load_file, save
 from .data import cache_folder
 from .errors import require_number
 from .run import Cost, Run
+
+BYTES_A_WEIGHT = 4
 
 
 class Store:
@@ -106,6 +109,34 @@ class Store:
         name = f"{round_number:06d}.safetensors"
         finished = self._entry(key) / "updates" / name
         return load_file(finished if finished.exists() else self.checkpoint_folder(key) / "updates" / name)["updates"]
+
+    @contextlib.contextmanager
+    def writing_updates(self, key: str, round_number: int, clients: int, size: int) -> Iterator[Callable[[int, torch.Tensor], None]]:
+        """``write(place, update)`` for each of ``clients`` updates [size], in any order: one file that appears when all are written.
+
+        Rows go to disk one by one, so memory does not grow with the clients.
+        """
+        path = self.checkpoint_folder(key) / "updates" / f"{round_number:06d}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch, row = path.with_name(f"{path.name}.{uuid.uuid4().hex}"), BYTES_A_WEIGHT * size
+        header = {"updates": {"dtype": "F32", "shape": [clients, size], "data_offsets": [0, clients * row]}}
+        encoded = json.dumps(header).encode()
+        encoded += b" " * (-len(encoded) % 8)
+        try:
+            with open(scratch, "wb") as file:
+                file.write(len(encoded).to_bytes(8, "little") + encoded)
+
+                def write(place: int, update: torch.Tensor) -> None:
+                    file.seek(8 + len(encoded) + place * row)
+                    file.write(update.detach().cpu().contiguous().numpy().tobytes())
+
+                yield write
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(scratch, path)
+        except BaseException:
+            scratch.unlink(missing_ok=True)
+            raise
 
     def checkpoint_folder(self, key: str) -> pathlib.Path:
         return self.root / "checkpoints" / key

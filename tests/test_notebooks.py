@@ -60,15 +60,17 @@ def test_recordings_together_are_small():
     assert sum(text.with_suffix(".ipynb").stat().st_size for text in TEXTS) < 1.5e6 * len(TEXTS)
 
 
-@both
 @pytest.mark.parametrize(
-    "name, value, sentence",
+    "chapter, name, value, sentence",
     [
-        ("pruning_ratio", "1.5", "pruning_ratio is 1.5, but must be a number in [0, 1], or auto."),
-        ("alfa", "0.1", "alfa is not a parameter of this notebook; it has: alpha,"),
+        ("01_erase_one_client", "pruning_ratio", "1.5", "pruning_ratio is 1.5, but must be a number in [0, 1], or auto."),
+        ("06_ablations", "alfa", "0.1", "alfa is not a parameter of this notebook; it has: alpha,"),
+        ("09_three_routes", "inherit", "nothing", "inherit is 'nothing', but must be one of: anchored, current."),
     ],
 )
-def test_papermill_stops_at_once_with_a_sentence(text, tmp_path, name, value, sentence):
+def test_papermill_stops_at_once_with_a_sentence(chapter, tmp_path, name, value, sentence):
+    """That every chapter checks its parameters first is tested above; here, how it looks to who got one wrong."""
+    text = ROOT / "notebooks" / f"{chapter}.md"
     command = [
         sys.executable,
         "-m",

@@ -24,11 +24,12 @@ import numpy as np
 import torch
 
 from ..errors import FucoreError, require, require_choice, require_whole
-from ..federation import BYTES_A_WEIGHT, Federation
+from ..federation import Federation
 from ..forgetting import Request
 from ..models import derived_seed
 from ..partition import Partition
 from ..run import Cost, Run, hash_of, hash_of_code, hash_tensor, plain, provenance, source_of
+from ..store import BYTES_A_WEIGHT
 from ..training import Hooks
 
 #: What a method may declare that it needs, and what that is.

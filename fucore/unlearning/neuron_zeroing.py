@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..errors import require_choice, require_number, require_whole
-from ..federation import BYTES_A_WEIGHT
+from ..store import BYTES_A_WEIGHT
 from ..training import EVALUATION_BATCH
 from . import method
 from ._units import silence_best, units_of
