@@ -70,7 +70,7 @@ class Parameters(pydantic.BaseModel, extra="forbid", frozen=True):
         "fresh_model", description="reset values from a new model, or as in the public code"
     )
     retrained_models: Whole = pydantic.Field(5, ge=3, description="retrained references K")
-    unlearning_seeds: Whole = pydantic.Field(3, ge=1, description="runs of each unlearning method")
+    unlearning_seeds: Whole = pydantic.Field(2, ge=1, description="runs of each unlearning method")
     planted_share: Number = pydantic.Field(0.05, gt=0, le=0.5, description="share of the leaving client's labels made wrong on purpose")
     seed: Whole = pydantic.Field(0, ge=0, description="seed of the partition and the original model")
     normalise: bool = pydantic.Field(True, description="normalise pixels by the training set's mean and spread")
@@ -167,9 +167,10 @@ PAPER_BENCHMARKS = {
 PAPER_IID_RATIO = {"cifar10": 0.3, "cifar100": 0.8, "emnist-letters": 0.3}
 
 
-def check(namespace: dict) -> Parameters:
+def check(namespace: dict, **quick) -> Parameters:
     """The validated parameters among the variables of a notebook (pass ``globals()``).
 
+    ``quick``: this notebook's own quick defaults, where they differ from the catalogue's.
     With ``profile="paper"`` every parameter that the notebook has, and that was not set to something else than its quick
     default, takes the value of Wei et al. for the data set (CIFAR-10 unless it is one of theirs), or of Huang et al. for the
     benchmark (digits unless it is one of theirs).  Two oddities of their
@@ -185,7 +186,8 @@ def check(namespace: dict) -> Parameters:
     given = {name: namespace[name] for name in known if name in namespace}
     parameters = _validated(given)
     if parameters.profile == "paper":
-        chosen = {name for name in given if name in injected or given[name] != known[name].default}
+        defaults = {name: known[name].default for name in given} | quick
+        chosen = {name for name in given if name in injected or given[name] != defaults[name]}
         parameters = _validated({**_paper(parameters, "benchmark" in given), **{name: given[name] for name in chosen}})
     require(
         parameters.client < parameters.clients,

@@ -52,7 +52,7 @@ def test_structure(text):
     notebook = jupytext.read(text)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert "parameters" in code[0].metadata.tags and parameters_cell(notebook) is code[0]
-    assert "fu.params.check(globals())" in code[1].source
+    assert "fu.params.check(globals()" in code[1].source
     assert "p.provenance(fed)" in code[-1].source
 
 

@@ -1,3 +1,4 @@
+import ast
 import re
 
 import jupytext
@@ -61,6 +62,9 @@ def test_paper_profile_fills_in_what_was_not_chosen():
     )
     assert (q.model, q.optimizer, q.momentum, q.pruning_ratio, q.rounds) == ("resnet34", "sgd", 0.9, 0.8, 10)
     assert check({"profile": "paper", "rounds": 7}).rounds == 7
+    assert check({"profile": "paper", "rounds": 6}, rounds=6).rounds == 100, "a chapter's own quick default is no choice of the user's"
+    assert check({"profile": "paper", "benchmark": "digits-embedded", "model": "cnn"}).benchmark == "digits"
+    assert check({"profile": "paper", "benchmark": "image-65", "model": "cnn"}).model == "resnet32"
 
 
 def test_parameters_build_the_federation(digits):
@@ -77,9 +81,14 @@ def test_parameters_build_the_federation(digits):
 def test_notebooks_state_the_catalogue_defaults(text):
     """A parameter's default in a notebook is the catalogue's, has a comment, and papermill's help can show it."""
     values = {}
-    source = parameters_cell(jupytext.read(text)).source
+    notebook = jupytext.read(text)
+    source = parameters_cell(notebook).source
     exec(source, {}, values)
-    assert values == {name: Parameters.model_fields[name].default for name in values}
+    second = [cell for cell in notebook.cells if cell.cell_type == "code"][1].source
+    (call,) = [node for node in ast.walk(ast.parse(second)) if isinstance(node, ast.Call) and ast.unparse(node.func) == "fu.params.check"]
+    own = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+    assert values == {name: Parameters.model_fields[name].default for name in values} | own
+    assert all(own[name] != Parameters.model_fields[name].default for name in own)
     for line in source.splitlines():
         assert re.fullmatch(r"\w+ = \S+  # [^=]+", line), f"{line}: papermill drops parameters whose comment holds an equals sign"
 
