@@ -13,7 +13,7 @@ import pandas as pd
 
 from .errors import require_choice
 from .federation import Federation
-from .run import provenance
+from .run import hash_of_code, provenance
 from .store import Store, write_atomically
 
 VERDICTS = ("reproduced", "direction only", "not reproduced", "cannot be run here")
@@ -39,18 +39,23 @@ def note(name: str, ours: str, judgement: str, federation: Federation) -> None:
     if federation.store is None:
         return
     record = {"ours": ours, "verdict": judgement, "provenance": provenance(federation.data), "local": dataclasses.asdict(federation.local)}
+    record["code"] = hash_of_code()
     write_atomically(_folder(federation.store) / f"{name}.json", json.dumps(record).encode())
 
 
 def noted(store: Store) -> pd.DataFrame:
-    """:func:`claims` with what was found: ``ours`` and ``verdict``, or that the chapter was not run yet."""
+    """:func:`claims` with what was found: ``ours``, ``verdict`` and the ``data`` it was run on, or that it was not run yet.
+
+    What other code than the present found is marked as old.
+    """
     table, rows = claims(), {}
     for name in table.index:
         try:
             record = json.loads((_folder(store) / f"{name}.json").read_text())
-            rows[name] = {"ours": record["ours"], "verdict": record["verdict"]}
+            old = "" if record["code"] == hash_of_code() else " (found by other code: run the chapter again)"
+            rows[name] = {"ours": record["ours"] + old, "verdict": record["verdict"], "data": record["provenance"]["data"]}
         except (OSError, ValueError, KeyError):
-            rows[name] = {"ours": "not run yet", "verdict": "–"}
+            rows[name] = {"ours": "not run yet", "verdict": "–", "data": "–"}
     return table.join(pd.DataFrame(rows).T)
 
 

@@ -76,6 +76,10 @@ def test_routes_forget_part_of_a_client_only(small):
         fu.unlearn("delete-retrain", small, fu.forget.client(0))
 
 
+def test_a_whole_client_can_be_poisoned(small):
+    assert fu.unlearn("relabel-poison", small, fu.forget.client(0), rounds=1).rounds == 1
+
+
 # ---- editing units
 
 
@@ -119,7 +123,9 @@ def test_fedcccu_silences_by_dominance_and_accounts_for_it(small):
     sites = len(units_of(small.federation).sites)
     assert run.cost.examples == of_class * 5 * sites < sizes.sum() * 5 * sites
     assert torch.equal(run.weights, fu.unlearn("fedcccu", dataclasses.replace(small), REQUEST, share=0.03, steps=5).weights)
-    assert fu.unlearn("fedcccu", small, REQUEST, share=0.03, steps=5, samples="all").cost.examples == sizes.sum() * 5 * sites
+    every = fu.unlearn("fedcccu", small, REQUEST, share=0.03, steps=5, samples="all")
+    has = [bool((labels[indices] == 3).any()) for indices in small.federation.clients.indices]
+    assert every.cost.examples == sizes[has].sum() * 5 * sites, "who lacks the class uploads nothing"
 
 
 def test_fedcccu_says_what_it_needs_and_warns_when_it_runs_out_of_units(small):

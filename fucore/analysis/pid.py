@@ -76,23 +76,25 @@ def decompose_imin(joint: np.ndarray) -> dict[str, float]:
     return dict(zip(TERMS, (redundancy, alone[0] - redundancy, alone[1] - redundancy, together - sum(alone) + redundancy)))
 
 
-def estimate(a, b, labels, classes: int, *, resamples: int = 200, seed: int = 0) -> pd.DataFrame:
+def estimate(a, b, labels, classes: int, *, images=None, resamples: int = 200, seed: int = 0) -> pd.DataFrame:
     """The terms of "label is c, or not" for each class c, summed over classes; bias-corrected, with 95 % intervals.
 
     ``a``, ``b``, ``labels``: int [n].  Returns one row a term: ``plug-in, corrected, low, high`` in bits.  One class against
     the rest has 8 cells where all classes together have classes^3, whose bias would drown the synergy.  The correction is the
-    jackknife over 20 blocks, the interval the percentile bootstrap over examples, shifted by the same correction.
+    jackknife over 20 blocks; the interval is the spread of bootstrap samples around their mean, put around the corrected
+    estimate.  Rows of one image (``images`` int [n], where several models saw the same) are drawn and left out together.
     """
     a, b, labels = (np.asarray(values) for values in (a, b, labels))
     require(len(a) == len(b) == len(labels) >= 20, "predictions and labels must be lists of one length, of at least 20 examples.")
     require_whole("resamples", resamples, 1)
     rng = np.random.default_rng([seed, 9501])
-    members = np.arange(len(labels))
+    _, images = np.unique(np.arange(len(labels)) if images is None else np.asarray(images), return_inverse=True)
+    rows_of = np.split(np.argsort(images, kind="stable"), np.cumsum(np.bincount(images))[:-1])
     plain = _summed(a, b, labels, classes)
-    blocks = np.array_split(rng.permutation(members), 20)
+    blocks = [np.concatenate([rows_of[image] for image in block]) for block in np.array_split(rng.permutation(len(rows_of)), 20)]
     left_out = np.stack([_summed(*(np.delete(values, block) for values in (a, b, labels)), classes) for block in blocks])
     correction = (len(blocks) - 1) * (plain - left_out.mean(axis=0))
-    drawn = (rng.integers(0, len(labels), len(labels)) for _ in range(resamples))
+    drawn = (np.concatenate([rows_of[image] for image in rng.integers(0, len(rows_of), len(rows_of))]) for _ in range(resamples))
     samples = np.stack([_summed(a[chosen], b[chosen], labels[chosen], classes) for chosen in drawn])
     low, high = np.percentile(samples - samples.mean(axis=0), [2.5, 97.5], axis=0)
     corrected = plain + correction

@@ -34,6 +34,7 @@ def poison(data: Dataset, indices, *, target: int, share: float = 0.8, seed: int
     """
     require_number("share", share, 0.0, 1.0, open_low=True)
     require_whole("target", target, 0, len(data.classes) - 1)
+    require(data.train.sides is None, "a backdoor needs images of one size: load them resized.")
     indices = np.asarray(indices)
     others = indices[(data.train.labels[indices] != target).numpy()]
     require(len(others) > 0, f"all these examples have the label {target} already: choose another target.")

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from ..data import Split
+from ..errors import require
 from ..federation import Federation
 from ..run import Run, listed
 
@@ -38,11 +39,12 @@ def distances(federation: Federation, candidates: dict[str, Run | Sequence[Run]]
 
     Columns ``l2, cosine, kl``; the row "Retrained" is the mean between different retrained models, the floor.
     """
+    require(len(retrained) >= 2, f"the floor of distances needs at least 2 retrained models, not {len(retrained)}.")
     logits = [federation.logits(run.weights, split) for run in retrained]
 
     def row(pairs):
         rows = [(l2(a.weights, b.weights), cosine(a.weights, b.weights), divergence(of_a, of_b)) for (a, of_a), (b, of_b) in pairs]
-        return dict(zip(("l2", "cosine", "kl"), torch.tensor(rows).mean(dim=0).tolist()))
+        return dict(zip(("l2", "cosine", "kl"), torch.tensor(rows, dtype=torch.float64).mean(dim=0).tolist()))
 
     known = list(zip(retrained, logits))
     table = {"Retrained": row(itertools.permutations(known, 2))}

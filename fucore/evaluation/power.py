@@ -35,6 +35,10 @@ METRICS = (
     "GME, top group",
     "GME, mean gap",
 )
+#: Means of distances to the others: since each model's own share enters K - 1 of K times, their spread is too small by (K - 2) / (K - 1).
+TO_PEERS = ("L2 to retrained weights", "cosine to retrained weights", "KL to retrained, test", "KL to retrained, forgotten")
+#: Differences from the others' mean: their spread is too large by K / (K - 1).
+AGAINST_PEERS = ("membership inference, LiRA", "GME, top group", "GME, mean gap")
 
 
 def metric_power(
@@ -50,13 +54,16 @@ def metric_power(
     look = _Look(original, request, seed)
     sets = list(combinations(range(len(retrained)), len(retrained) - 1))
     own = np.array([look.all(run, [retrained[j] for j in range(len(retrained)) if j != k]) for k, run in enumerate(retrained)])
-    mean, spread = own.mean(axis=0), own.std(axis=0, ddof=1)
+    count = len(retrained)
+    shares_peers = np.array(
+        [(count - 2) / (count - 1) if metric in TO_PEERS else count / (count - 1) if metric in AGAINST_PEERS else 1 for metric in METRICS]
+    )
+    mean, spread = own.mean(axis=0), own.std(axis=0, ddof=1) / shares_peers
     half = stats.t.ppf((1 + CONFIDENCE) / 2, len(retrained) - 1) * spread * np.sqrt(1 + 1 / len(retrained))
+    half = np.maximum(half, look.resolution)
     values = {name: np.mean([look.all(run, [retrained[j] for j in chosen]) for chosen in sets], axis=0) for name, run in candidates.items()}
     table = pd.DataFrame({"Retrained": mean, "±": half, **values}, index=list(METRICS))
-    return table, pd.DataFrame(
-        {name: np.abs(value - mean) / np.maximum(half, 1e-12) for name, value in values.items()}, index=list(METRICS)
-    )
+    return table, pd.DataFrame({name: np.abs(value - mean) / half for name, value in values.items()}, index=list(METRICS))
 
 
 class _Look:
@@ -68,6 +75,15 @@ class _Look:
         outside, population = matched_non_members(self.forgotten.labels.numpy(), self.federation.data.test, seed)
         self.splits = {"forgotten": self.forgotten, "test": self.federation.data.test, "outside": outside, "population": population}
         self._seen: dict[int, dict] = {}
+        examples, images = 1 / len(self.forgotten), 1 / len(self.splits["test"])
+        smallest = {
+            "test accuracy": images,
+            "accuracy on the forgotten": examples,
+            "GME, top group": min(1.0, 20 * examples),
+            "GME, mean gap": examples,
+        }
+        #: what one example makes: no difference below it can tell anything
+        self.resolution = np.array([smallest.get(metric, 1e-9) for metric in METRICS])
 
     def logits(self, run: Run) -> dict:
         if id(run) not in self._seen:

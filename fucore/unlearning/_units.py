@@ -34,6 +34,8 @@ def silence_best(task, ranked: list[int], share: float) -> torch.Tensor:
     if len(chosen) < wanted:
         warnings.warn(f"only {len(chosen)} units can be silenced, fewer than the {wanted} asked for.", stacklevel=2)
     theta, _ = units.silence(original, chosen)
+    passed_over = [unit for unit in ranked[: wanted + len(impossible)] if unit in set(impossible)]
+    task.log |= {"passed over, since only a mask could silence them": len(passed_over)}
     task.log |= {"units": chosen, "layers": [units.locate(unit)[0].layer for unit in chosen], "units in all": len(units)}
     task.note(theta, "silenced")
     return theta

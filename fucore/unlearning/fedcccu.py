@@ -6,8 +6,9 @@
 
 Contributions are integrated gradients, see :mod:`fucore.units`.  The paper leaves N, the number of steps and q open.
 Here the mean is over the class's examples, so that clients with different mixtures of classes are comparable;
-``samples="all"`` is the text's.  Where a normalisation follows a layer, its contributions miss most of what
-it does; how much is told in the log ("attribution missed").
+``samples="all"`` is the text's.  Only the lists of the requested class are made and accounted for; the paper's clients
+upload one for each class, at most so many times as much.  Where the *next* layer is normalised, contributions miss most
+of what a layer does, since the normalisation undoes the scaling; how much is told in the log ("attribution missed").
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ def sensitivities(task, label: int, steps: int, rule: str, samples: str) -> tupl
     for client in task.present.tolist():
         held = np.union1d(task.remaining.clients.indices[client], task.forgotten.clients.indices[client])
         split = task.forgotten.data.train.take(held)
-        split = split if samples == "all" else split.take((split.labels == label).nonzero()[:, 0])
+        of_class = (split.labels == label).nonzero()[:, 0]
+        split = split if samples == "all" and len(of_class) else split.take(of_class)
         jobs = (
             (lambda worker, part=part: total(worker, task, split.batch(part), label, steps, rule))
             for part in split.batches(EVALUATION_BATCH)
@@ -73,7 +75,7 @@ def sensitivities(task, label: int, steps: int, rule: str, samples: str) -> tupl
         scores[client] = sum(task.remaining.engine.each(jobs), torch.zeros(len(units))) / max(1, len(split))
         passes += len(split) * steps * len(units.sites)
         if client in task.asked and len(split):
-            (missed,) = task.remaining.engine.each([lambda worker: missing(worker, task, split, label, scores[client])])
+            (missed,) = task.remaining.engine.each([lambda worker: missing(worker, task, split, label, steps, rule)])
     return scores, missed, passes
 
 
@@ -86,10 +88,11 @@ def total(worker, task, images: torch.Tensor, label: int, steps: int, rule: str)
     return found.sum(dim=0).cpu()
 
 
-def missing(worker, task, split, label: int, score: torch.Tensor) -> float:
-    """Largest over layers of |sum of S - mean (P - P with the layer silent)|, on at most one batch of ``split``."""
+def missing(worker, task, split, label: int, steps: int, rule: str) -> float:
+    """Largest over layers of |mean over examples of (sum of contributions - (P - P with the layer silent))|, on one batch of ``split``."""
     units, weights = units_of(task.remaining), task.original.weights.to(worker.device)
-    inputs = worker.inputs(split.batch(split.batches(EVALUATION_BATCH)[0]))
+    images = split.batch(split.batches(EVALUATION_BATCH)[0])
+    inputs, score = worker.inputs(images), total(worker, task, images, label, steps, rule) / len(images)
     full = units.probabilities(weights, inputs)[:, label].mean()
     gaps = []
     for start, site in zip(units.starts, units.sites):

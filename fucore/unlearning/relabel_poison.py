@@ -28,6 +28,7 @@ def relabel_poison(task, *, rounds: int = 10, inherit: str = "anchored", toleran
     asked = np.isin(np.arange(len(labels)), task.forgotten.clients.examples)
     wrong = wrong_labels(labels, len(task.remaining.data.classes), [task.seed, 9001])
     poisoned = torch.from_numpy(np.where(asked, wrong, labels))
-    own = [np.union1d(*parts) for parts in zip(task.remaining.only(task.asked).clients.indices, task.forgotten.clients.indices)]
+    parts = zip(task.remaining.clients.indices, task.forgotten.clients.indices)
+    own = [np.union1d(kept, gone) if client in task.asked else gone for client, (kept, gone) in enumerate(parts)]
     on = dataclasses.replace(task.forgotten, clients=Partition(tuple(own), "those who were asked"))
     return fair_rounds(task, on, rounds=rounds, inherit=inherit, tolerance=tolerance, hooks=Hooks(loss=towards(poisoned)))
