@@ -16,6 +16,7 @@ from .federation import Federation
 from .run import hash_of_code, provenance
 from .store import Store, write_atomically
 
+#: What a run can say about a claim.
 VERDICTS = ("reproduced", "direction only", "not reproduced", "cannot be run here")
 
 

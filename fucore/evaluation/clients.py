@@ -16,7 +16,7 @@ from ..run import Run, listed
 def client_accuracy(federation: Federation, candidates: dict[str, Run | Sequence[Run]], tests: Sequence[np.ndarray]) -> pd.DataFrame:
     """One row a candidate, client and class: ``candidate, client, label, examples, accuracy`` (0..1, mean over runs), ``low, high`` (range).
 
-    ``tests``: indices of each client's test images, such as :attr:`fucore.domains.Domains.tests`.  Classes that a client has no
+    ``tests``: indices of each client's test images, such as ``tests`` of :class:`fucore.domains.Domains`.  Classes that a client has no
     test image of have no row.
     """
     test, rows = federation.data.test, []

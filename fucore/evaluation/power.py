@@ -22,6 +22,7 @@ from .gme import CONFIDENCE, grouped_memorization
 from .membership import attack_scores, matched_non_members, measure, true_class_confidence
 from .report import judge_examples
 
+#: What is computed for every model, in this order.
 METRICS = (
     "test accuracy",
     "accuracy on the forgotten",

@@ -1,6 +1,9 @@
 """Delete-Retrain: the asking client deletes its examples and trains on, alone; the others keep the model they have.
 
-The first of three routes that Huang et al. (2025) compare under their fair protocol, see :mod:`fucore.unlearning._fair`.
+The first of three routes that Huang et al. (2025) compare under their fair protocol, in which only asking clients u compute::
+
+    theta(t+1)  = sum_u p_u theta_u + (1 - sum_u p_u) theta_inherited,        p_u: u's weight among all clients before the request
+
 It starts from the original weights: the accuracies that they report could not come from a new network.
 """
 

@@ -1,7 +1,7 @@
 """Relabel-Poison: the asking client gives the examples to forget random wrong labels and trains on, alone (Huang et al., 2025).
 
-Each gets one label, drawn once and uniformly from the other classes.  The others keep the model they have, see
-:mod:`fucore.unlearning._fair`.
+Each gets one label, drawn once and uniformly from the other classes.  The others keep the model they have, as
+in :mod:`fucore.unlearning.delete_retrain`.
 """
 
 from __future__ import annotations
