@@ -47,7 +47,7 @@ def metric_power(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(values, distances): one row a metric of :data:`METRICS`, one column a candidate; values also for "Retrained" (mean and ±).
 
-    ``distances``: |value - mean of retrained| in units of the prediction interval's half width: above 1 the metric tells.
+    ``distances``: of the value from the mean of retrained, in units of the prediction interval's half width: above 1 the metric tells.
     Needs at least 4 retrained models.
     """
     retrained = list(retrained)

@@ -89,7 +89,7 @@ def total(worker, task, images: torch.Tensor, label: int, steps: int, rule: str)
 
 
 def missing(worker, task, split, label: int, steps: int, rule: str) -> float:
-    """Largest over layers of |mean over examples of (sum of contributions - (P - P with the layer silent))|, on one batch of ``split``."""
+    """Largest distance over layers, on one batch of ``split``: mean sum of contributions from mean P less P with the layer silent."""
     units, weights = units_of(task.remaining), task.original.weights.to(worker.device)
     images = split.batch(split.batches(EVALUATION_BATCH)[0])
     inputs, score = worker.inputs(images), total(worker, task, images, label, steps, rule) / len(images)
