@@ -48,14 +48,16 @@ class Units:
     """The units of a network made by ``module``, whose weights are given as flat vectors [d].
 
     ``sites``: its layers with units in forward order; unit number n counts through them, see :meth:`locate`.
+    ``graph``: of an equal network that was followed before; following one while other threads compute is not safe, since
+    ``torch.fx`` replaces what every module does meanwhile.
     Raises ``FucoreError`` for networks whose computation depends on their input.
     """
 
-    def __init__(self, module: nn.Module, device="cpu"):
+    def __init__(self, module: nn.Module, device="cpu", graph: fx.Graph | None = None):
         self.net = FlatModel(module, device)
         module.eval().requires_grad_(False)
         try:
-            self.graph = fx.symbolic_trace(module).graph
+            self.graph = graph or fx.symbolic_trace(module).graph
         except Exception as error:  # fx raises many kinds for what it cannot follow
             raise FucoreError(f"the units of this model cannot be told apart: torch.fx cannot follow it ({error}).") from None
         self._nodes, self._modules = list(self.graph.nodes), dict(module.named_modules())

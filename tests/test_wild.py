@@ -98,6 +98,13 @@ def test_zeroing_silences_what_the_class_excites_and_nothing_for_no_share(small)
     assert len(control.log["units"]) == len(run.log["units"]) and set(control.log["units"]) != set(run.log["units"])
 
 
+def test_workers_share_a_graph_that_was_followed_before_they_start(small):
+    """torch.fx replaces every module's call while it follows one: in a worker that would break the others."""
+    two = dataclasses.replace(small.federation, workers=2, model="mlp")
+    here = units_of(two).graph
+    assert {id(graph) for graph in two.engine.each([lambda worker: units_of(two).graph] * 8)} == {id(here)}
+
+
 def test_dominance_ranks_what_nobody_else_needs_first():
     """Spec 11.8 (iv), Eq. 5; ties go to the larger contribution."""
     own, others = {1: 0.5, 2: 0.4, 3: 0.2, 4: 0.9}, [{2: 0.1, 3: 0.4}, {2: 0.3}]

@@ -11,14 +11,18 @@ import torch
 from ..models import build
 from ..units import Units
 
-_own = threading.local()  # following a network's graph takes longer than one batch
+_own, _graphs = threading.local(), {}
 
 
 def units_of(federation) -> Units:
-    """The units of the federation's network; each thread has its own, for one network at a time."""
+    """The units of the federation's network; each thread has its own, for one network at a time.
+
+    Call it before workers start: the network's graph is then followed once, while no other thread computes.
+    """
     key = (federation.model, federation.input_shape, len(federation.data.classes), federation.device)
     if getattr(_own, "key", None) != key:
-        _own.key, _own.units = key, Units(build(*key[:3], seed=0), federation.device)
+        _own.key, _own.units = key, Units(build(*key[:3], seed=0), federation.device, _graphs.get(key))
+        _graphs[key] = _own.units.graph
     return _own.units
 
 

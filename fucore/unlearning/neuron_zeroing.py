@@ -29,7 +29,7 @@ def neuron_zeroing(task, *, share: float = 0.02, by: str = "activation", rounds:
     require_number("share", share, 0.0, 1.0)
     require_whole("rounds", rounds, 0)
     began, held, federation = time.perf_counter(), task.forgotten.held, task.forgotten
-    parts = held.batches(EVALUATION_BATCH)
+    parts, _ = held.batches(EVALUATION_BATCH), units_of(federation)
     jobs = ((lambda worker, part=part: summed_activations(worker, federation, task.original.weights, held.batch(part))) for part in parts)
     activation = sum(federation.engine.each(jobs)) / len(held)
     entries, model = BYTES_A_WEIGHT * len(activation), BYTES_A_WEIGHT * len(task.original.weights)
