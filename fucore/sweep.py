@@ -110,7 +110,7 @@ def _results(work, todo: dict[str, dict], jobs: int) -> Iterator[tuple[str, dict
         return
     left, attempts = dict(todo), 0
     while left:
-        calls = [joblib.delayed(_alone)(work, key, point) for key, point in left.items()]
+        calls = [joblib.delayed(_alone)(work, key, point, os.getpid()) for key, point in left.items()]
         try:
             for key, row, failure in joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="all", batch_size=1)(calls):
                 del left[key]
@@ -124,10 +124,11 @@ def _results(work, todo: dict[str, dict], jobs: int) -> Iterator[tuple[str, dict
                 return
 
 
-def _alone(work, key, point):
+def _alone(work, key, point, parent: int):
     """In a worker process: one thread, so that as many processes as cores do not fight for them."""
-    os.environ.update(FUCORE_WORKERS="1", FUCORE_PROGRESS="0")
-    torch.set_num_threads(1)
+    if os.getpid() != parent:  # joblib's threads are in the user's own process, whose settings are the user's
+        os.environ.update(FUCORE_WORKERS="1", FUCORE_PROGRESS="0")
+        torch.set_num_threads(1)
     return _attempt(work, key, point)
 
 

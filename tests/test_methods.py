@@ -22,7 +22,7 @@ from fucore.unlearning import (  # fmt: skip
     rapid_retraining,
 )
 from fucore.unlearning import selected_reset as selection
-from fucore.unlearning._curvature import empirical_fisher, hutchinson, per_example_gradients
+from fucore.unlearning._curvature import empirical_fisher, hutchinson, squared_gradients
 from fucore.unlearning._heads import head
 from fucore.unlearning._losses import wrong_labels
 from fucore.unlearning.not_ import negated
@@ -193,9 +193,21 @@ def test_power_zero_is_momentum_and_identical_examples_give_squared_gradients():
     assert torch.allclose(step.gradient, before, atol=1e-6)
 
 
-def test_per_example_gradients_average_to_the_gradient():
-    step = a_step(linear(), torch.randn(7, 1, 2, 3, generator=generator()), torch.arange(7) % 3)
-    assert torch.allclose(per_example_gradients(step).mean(dim=0), step.gradient, atol=1e-6)
+class UsedTwice(nn.Sequential):
+    """A layer that is used twice: its gradient is a sum of two products."""
+
+    def forward(self, inputs):
+        return self[2](self[1](self[1](self[0](inputs)).relu()))
+
+
+@pytest.mark.parametrize("network", ["cnn", "cnn-groupnorm", "mlp", "vgg9", "used twice"])
+def test_squared_gradients_are_those_of_the_examples_one_by_one(network):
+    twice = UsedTwice(nn.Flatten(), nn.Linear(64, 64), nn.Linear(64, 3))
+    module = twice if network == "used twice" else fu.models.build(network, (1, 8, 8), 3, seed=0)
+    inputs, labels = torch.randn(7, 1, 8, 8, generator=generator()), torch.arange(7) % 3
+    expected = sum(a_step(module, inputs[k : k + 1], labels[k : k + 1]).gradient.square() for k in range(7))
+    found = squared_gradients(a_step(module, inputs, labels))
+    assert torch.allclose(found, expected, rtol=1e-3, atol=1e-6 * float(expected.max()))
 
 
 @pytest.mark.parametrize("curvature", ["fim", "hutchinson"])

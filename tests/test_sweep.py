@@ -8,6 +8,7 @@ import sys
 
 import joblib
 import pytest
+import torch
 
 import fucore as fu
 from notebooks import ROOT
@@ -72,9 +73,11 @@ def test_processes_share_the_store_and_survive_a_kill(tmp_path, digits):
     assert os.getpid() not in set(result.table["process"]) and set(result.table["workers"]) == {1}
 
 
-def test_joblib_decides_where(tmp_path):
+def test_joblib_decides_where_and_threads_leave_the_settings_of_the_process(tmp_path):
+    before = dict(os.environ), torch.get_num_threads()
     with joblib.parallel_config(backend="threading", n_jobs=2):
         assert fu.sweep(lambda a: {"b": -a}, {"a": [1, 2, 3]}, store=tmp_path).table["b"].tolist() == [-1, -2, -3]
+    assert (dict(os.environ), torch.get_num_threads()) == before
 
 
 @pytest.mark.parametrize(
