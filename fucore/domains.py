@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,15 +110,24 @@ def load(
     if isinstance(benchmark, str):
         known = BENCHMARKS[require_choice("benchmark", benchmark, BENCHMARKS)]
     else:
-        require(len(benchmark) > 0, "benchmark must name at least one data set.")
+        require(
+            isinstance(benchmark, Sequence) and len(benchmark) > 0,
+            f"benchmark must be a list of data sets or one of: {', '.join(BENCHMARKS)}.",
+        )
         known = Benchmark(tuple(benchmark), (3,) * len(benchmark), 32, "made by the user")
-    clients = known.clients if clients is None else tuple(clients)
+    clients = known.clients if clients is None else tuple(clients) if isinstance(clients, Iterable) else ()
     require(len(clients) == len(known.domains), f"clients must give a number for each of the {len(known.domains)} domains.")
-    size = None if native else require_whole("image_size", image_size or known.image_size, 4)
+    require(not (native and image_size is not None), "native keeps each data set's image size, so it cannot go with image_size.")
+    size = None if native else require_whole("image_size", known.image_size if image_size is None else image_size, 4)
+    for name, value in {"train_size": train_size, "test_size": test_size}.items():
+        require(value is None or require_whole(name, value, 1) > 0, "")
+    require_whole("seed", seed, 0)
     parts = [_domain(name, known, imagenet, size, root) for name in known.domains]
     native_sizes = tuple(NOMINAL_SIZE.get(name, part.shape[1]) for name, part in zip(known.domains, parts))
     parts = parts if size is None else [part.resized(size) for part in parts]
     shared = [name for name in parts[0].classes if all(name in part.classes for part in parts)]
+    lost = set(imagenet_classes(known.domains[0])) - set(shared) if "imagenet" in known.domains else set()
+    require(not lost, f"the class map names {', '.join(sorted(lost)[:3])}, which {known.domains[0]} does not have.")
     require(len(shared) > 1, "the data sets share fewer than two class names: give them the same names for the same classes.")
     parts = [_subset(part, shared, train_size, test_size, seed) for part in parts]
     splits, tests, domain_of, train_start, test_start = [], [], [], 0, 0
@@ -146,7 +155,7 @@ def imagenet_classes(dataset: str) -> dict[str, list[str]]:
 def _domain(name: str, known: Benchmark, imagenet: str | None, size: int | None, root) -> Dataset:
     """One domain's data set, ImageNet's folders merged into the shared classes and its images, which differ in size, made equal."""
     if name != "imagenet":
-        return load_data(name, root=root)
+        return load_data(name, root=root, image_size=size if name.startswith("folder:") else None)
     require(
         imagenet is not None, "this benchmark needs ImageNet: pass imagenet='/path' with train/<n01440764>/ and val/<n01440764>/ in it."
     )
@@ -169,13 +178,16 @@ def _subset(data: Dataset, classes: list[str], train_size: int | None, test_size
 
 
 def _test_shares(split: Partition, data: Dataset, seed: int) -> list[np.ndarray]:
-    """Test indices of each client: every class is cut in the proportions that its training examples have."""
+    """Test indices of each client: every class is cut in the proportions that its training examples have.
+
+    Test images of a class that nobody trains on, as can be with few examples, are nobody's.
+    """
     rng, labels = np.random.default_rng([seed, 7101]), data.test.labels.numpy()
     counts = split.counts(data.train.labels.numpy())
     shares = [[] for _ in split.indices]
-    for label in range(counts.shape[1]):
+    for label in np.flatnonzero(counts.sum(axis=0)):
         members = rng.permutation(np.flatnonzero(labels == label))
-        bounds = np.round(np.cumsum(counts[:, label]) / max(1, counts[:, label].sum()) * len(members)).astype(int)
+        bounds = np.round(np.cumsum(counts[:, label]) / counts[:, label].sum() * len(members)).astype(int)
         for client, piece in enumerate(np.split(members, bounds[:-1])):
             shares[client].append(piece)
     return [np.sort(np.concatenate(pieces)) for pieces in shares]

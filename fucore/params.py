@@ -78,6 +78,7 @@ class Parameters(pydantic.BaseModel, extra="forbid", frozen=True):
     resize: Whole | None = pydantic.Field(None, ge=1, description="resize images to so many pixels a side")
     device: str = pydantic.Field("cpu", description="cpu or cuda")
     precision: Literal["fp32", "bf16"] = pydantic.Field("fp32", description="arithmetic of the network")
+    _changed: tuple[str, ...] = ()
 
     @pydantic.field_validator("dataset")
     @classmethod
@@ -128,6 +129,13 @@ class Parameters(pydantic.BaseModel, extra="forbid", frozen=True):
     def request(self) -> forgetting.Request:
         """Forget the client who leaves."""
         return forgetting.client(self.client)
+
+    def basis(self) -> str:
+        """On how much a finding of this run rests: data, profile, models and runs, and what was changed from the profile."""
+        parts = [self.benchmark if "benchmark" in self.model_fields_set else self.dataset, self.profile]
+        counts = {"retrained_models": "retrained models", "unlearning_seeds": "runs a method"}
+        parts += [f"{getattr(self, name)} {words}" for name, words in counts.items() if name in self.model_fields_set]
+        return ", ".join(parts + [f"{name} {getattr(self, name)}" for name in self._changed])
 
     def provenance(self, federation: Federation) -> pd.DataFrame:
         """Everything needed to get the same numbers again, as a table of names and values; of the parameters those that the notebook has."""
@@ -185,10 +193,12 @@ def check(namespace: dict, **quick) -> Parameters:
     known = Parameters.model_fields
     given = {name: namespace[name] for name in known if name in namespace}
     parameters = _validated(given)
+    defaults = {name: known[name].default for name in given} | quick
+    chosen = [name for name in given if name in injected or given[name] != defaults[name]]
     if parameters.profile == "paper":
-        defaults = {name: known[name].default for name in given} | quick
-        chosen = {name for name in given if name in injected or given[name] != defaults[name]}
         parameters = _validated({**_paper(parameters, "benchmark" in given), **{name: given[name] for name in chosen}})
+    stated = ("profile", "dataset", "benchmark", "retrained_models", "unlearning_seeds", "device")
+    parameters._changed = tuple(name for name in chosen if name not in stated)
     require(
         parameters.client < parameters.clients,
         f"client is {parameters.client}, but must be a whole number from 0 to {parameters.clients - 1}, since there are {parameters.clients} clients.",

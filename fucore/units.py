@@ -6,8 +6,10 @@ before the addition.  The contribution of unit k with activation beta (a map for
 
     Att_k(x) = sum over positions of  beta / J  sum_{j=1..J} dP(c|x; the layer's activations = j/J beta) / da
 
-an integrated gradient along the way from a silent layer to the layer as it is, all its units together (Huang et al.,
-2025, Eqs. 2 and 3, after Wu et al., EMNLP 2023).  So the contributions of a layer sum to P(c|x) - P(c|x; layer silent).
+an integrated gradient along the way from a silent layer to the layer as it is.  Huang et al. (2025, Eqs. 2 and 3, after
+Wu et al., EMNLP 2023) move one unit at a time; that all units of a layer move together is our reading, for which the
+contributions of a layer sum to P(c|x) - P(c|x; layer silent), in one pass a step for all of them.  Its price: where the
+next layer is normalised, scaling a whole layer changes little, and so little is seen.
 """
 
 from __future__ import annotations

@@ -10,6 +10,14 @@ from fucore import domains
 from fucore.rendered import rendered_digits
 
 
+CIFAR100 = """apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
+caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl
+hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree
+orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea
+seal shark shrew skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger
+tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm""".split()
+
+
 @pytest.fixture(scope="module")
 def embedded():
     return domains.load()
@@ -75,6 +83,34 @@ def test_lists_of_data_sets_share_the_classes_of_the_same_name(tmp_path):
         domains.load("digit")
 
 
+def test_folders_of_uneven_images_make_a_domain(tmp_path):
+    for name in "ab":
+        for place, (kind, count) in enumerate((("cat", 6), ("dog", 6))):
+            for part in ("train", "test"):
+                folder = tmp_path / name / part / kind
+                folder.mkdir(parents=True)
+                for k in range(count):
+                    Image.new("RGB", (9 + k, 12), (100 * place, k, 0)).save(folder / f"{k}.png")
+    both = domains.load([f"folder:{tmp_path}/a", f"folder:{tmp_path}/b"], clients=(1, 1), image_size=8)
+    assert both.data.shape == (3, 8, 8) and len(both.data.train) == 24 and both.data.classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"benchmark": 5}, "benchmark must be a list of data sets or one of"),
+        ({"clients": 3}, "a number for each of the 3 domains"),
+        ({"train_size": "a"}, "train_size is 'a', but must be a whole number"),
+        ({"seed": -1}, "seed is -1"),
+        ({"image_size": 0}, "image_size is 0"),
+        ({"native": True, "image_size": 16}, "cannot go with image_size"),
+    ],
+)
+def test_bad_options_are_said_in_a_sentence(options, message):
+    with pytest.raises(fu.FucoreError, match=message):
+        domains.load(**options)
+
+
 def test_native_sizes_are_kept_and_trained_on(tmp_path):
     native = domains.load(native=True)
     split = native.data.train
@@ -101,6 +137,13 @@ def test_class_maps_name_each_folder_once_and_only_classes_that_exist():
     for merged in (nine, many):
         folders = [wnid for wnids in merged.values() for wnid in wnids]
         assert len(folders) == len(set(folders)) and all(len(wnid) == 9 and wnid[0] == "n" and wnid[1:].isdecimal() for wnid in folders)
+    assert set(many) <= set(CIFAR100) and len(CIFAR100) == 100
+    assert {name: (sum(made.clients), len(made.domains)) for name, made in domains.BENCHMARKS.items()} == {
+        "digits-embedded": (9, 3),
+        "digits": (9, 3),
+        "image-9": (10, 2),
+        "image-65": (10, 2),
+    }
     assert nine["frog"] == ["n01641577", "n01644373", "n01644900"] and many["orange"] == ["n07747607"]
 
 

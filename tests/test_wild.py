@@ -34,9 +34,15 @@ def test_only_the_asking_client_moves_the_model_and_by_its_weight(small):
     task = task_of("delete-retrain", small, REQUEST)
     on = task.remaining.only([0])
     one = fair_rounds(task, on, rounds=1, inherit="anchored", tolerance=0.0)
-    update = task_of("delete-retrain", small, REQUEST).updates(small.weights, on=on)[0]
+    by_hand = task_of("delete-retrain", small, REQUEST)
+    update = by_hand.updates(small.weights, on=on)[0]
     share = small.federation.clients.sizes[0] / small.federation.clients.sizes.sum()
     assert torch.allclose(one, small.weights + share * update, atol=1e-6)
+    by_hand.end_round(one)
+    again = by_hand.updates(one, on=on)[0]
+    for inherit, rest in (("anchored", small.weights), ("current", one)):
+        two = fair_rounds(task_of("delete-retrain", small, REQUEST), on, rounds=2, inherit=inherit, tolerance=0.0)
+        assert torch.allclose(two, share * (one + again) + (1 - share) * rest, atol=1e-6), inherit
     runs = {inherit: fu.unlearn("delete-retrain", small, REQUEST, rounds=3, inherit=inherit) for inherit in ("anchored", "current")}
     away = {inherit: float((run.weights - small.weights).norm()) for inherit, run in runs.items()}
     assert away["anchored"] < away["current"], "an anchored model cannot drift"
@@ -53,7 +59,10 @@ def test_a_client_without_weight_leaves_the_model_as_it_is(small, monkeypatch):
 
 
 def test_rounds_end_when_nothing_moves_any_more(small):
-    assert fu.unlearn("delete-retrain", small, REQUEST, rounds=5, tolerance=1.0).rounds == 1
+    first = fu.unlearn("delete-retrain", small, REQUEST, rounds=1, tolerance=0.0).weights
+    moved = float((first - small.weights).norm() / small.weights.norm())
+    assert fu.unlearn("delete-retrain", small, REQUEST, rounds=3, tolerance=1.01 * moved).rounds == 1
+    assert fu.unlearn("delete-retrain", small, REQUEST, rounds=2, tolerance=0.99 * moved).rounds == 2
     assert fu.unlearn("delete-retrain", small, REQUEST, rounds=0).rounds == 0
 
 
@@ -129,10 +138,34 @@ def test_fedcccu_silences_by_dominance_and_accounts_for_it(small):
     of_class = sum(int((labels[indices] == 3).sum()) for indices in small.federation.clients.indices)
     sites = len(units_of(small.federation).sites)
     assert run.cost.examples == of_class * 5 * sites < sizes.sum() * 5 * sites
-    assert torch.equal(run.weights, fu.unlearn("fedcccu", dataclasses.replace(small), REQUEST, share=0.03, steps=5).weights)
+    elsewhere = dataclasses.replace(small, federation=dataclasses.replace(small.federation, store=None, workers=2))
+    assert torch.equal(run.weights, fu.unlearn("fedcccu", elsewhere, REQUEST, share=0.03, steps=5).weights)
     every = fu.unlearn("fedcccu", small, REQUEST, share=0.03, steps=5, samples="all")
     has = [bool((labels[indices] == 3).any()) for indices in small.federation.clients.indices]
     assert every.cost.examples == sizes[has].sum() * 5 * sites, "who lacks the class uploads nothing"
+
+
+def test_sensitivities_are_each_clients_own_mean_contributions_to_the_class(small):
+    """Eqs. 2 to 4, client by client, and the ratios of Eq. 5 from them."""
+    fed, units = small.federation, units_of(small.federation)
+    scores, missed, _ = fedcccu.sensitivities(task_of("fedcccu", small, REQUEST), 3, 4, "right", "class")
+    for client, indices in enumerate(fed.clients.indices):
+        split = fed.data.train.take(indices)
+        images = split.images[split.labels == 3]
+        expected = torch.zeros(len(units))
+        if len(images):
+            inputs = fed.engine.worker.inputs(images)
+            expected = units.attributions(small.weights, inputs, torch.full((len(images),), 3), steps=4).mean(dim=0)
+        assert torch.allclose(scores[client], expected, rtol=1e-3, atol=1e-6)
+    run = fu.unlearn("fedcccu", small, REQUEST, share=0.02, top=0.5, steps=4)
+    size = int(0.5 * len(units))
+    kept = [set(score.argsort(descending=True, stable=True)[:size].tolist()) for score in scores.values()]
+    for unit, ratio, score in run.log["dominance"]:
+        others = [float(scores[client][unit]) for client in range(1, 4) if unit in kept[client] and scores[client][unit] > 0]
+        assert unit in kept[0] and score == pytest.approx(float(scores[0][unit]), rel=1e-3)
+        assert ratio == pytest.approx(max(others, default=0.0) / score, rel=1e-3)
+    assert run.log["attribution missed"] == pytest.approx(missed, rel=1e-3, abs=1e-6)
+    assert run.log["share in no other list"] == pytest.approx(np.mean([ratio == 0 for _, ratio, _ in run.log["dominance"]]))
 
 
 def test_fedcccu_says_what_it_needs_and_warns_when_it_runs_out_of_units(small):
@@ -153,6 +186,14 @@ def test_accuracy_of_clients_and_classes(small):
     mean = table[table.candidate == "Original"].groupby("client").apply(lambda rows: np.average(rows.accuracy, weights=rows.examples))
     assert mean[0] == pytest.approx(hits[:100].mean()) and mean[1] == pytest.approx(hits[100:].mean())
     assert (table.low <= table.accuracy).all() and table.examples.sum() == 2 * 359
+
+
+def test_side_effects_want_a_class_of_a_client_and_both_yardsticks():
+    rows = pd.DataFrame([{"candidate": "edit", "client": 0, "label": 3, "examples": 1, "accuracy": 1.0}])
+    with pytest.raises(fu.FucoreError, match="one class of one client"):
+        side_effects(rows, fu.forget.client(0))
+    with pytest.raises(fu.FucoreError, match="no candidate 'Original'"):
+        side_effects(rows, REQUEST)
 
 
 def test_side_effects_by_hand():

@@ -7,9 +7,7 @@ python book/results/all_methods.py digits-embedded --name digits-embedded
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import pathlib
 
 import pandas as pd
 
@@ -94,13 +92,6 @@ def main() -> None:
             pooled = arena.pooled(reports).assign(split=split, parameters="tuned" if chosen else "published")
             print(split, chosen, arena.pooled_table(pooled).to_string(), summary.round(3).to_string(), sep="\n", flush=True)
             tables.append(pooled.merge(summary, on="candidate"))
-    stem = pathlib.Path(fu.results.__file__).parent / f"all_methods_{options.name}"
-    pd.concat(tables).round(5).to_csv(stem.with_suffix(".csv"), index=False)
-    pd.concat(trials).round(5).to_csv(stem.with_suffix(".tuning.csv"), index=False)
-    keys = ["split", "candidate", "attack"]
-    pd.concat(attacks).groupby(keys, sort=False).mean(numeric_only=True).drop(columns="original").reset_index().round(5).to_csv(
-        stem.with_suffix(".membership.csv"), index=False
-    )
     chosen = {split: {entry: point for (of, entry), point in points.items() if of == split} for split in federations}
     record = {**provenance(data), "data": options.name, **{k: v for k, v in vars(options).items() if k not in ("dataset", "jobs")}}
     record |= {
@@ -109,7 +100,11 @@ def main() -> None:
         "cores": os.cpu_count(),
         "chosen": chosen,
     }
-    stem.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    attacks = pd.concat(attacks).groupby(["split", "candidate", "attack"], sort=False).mean(numeric_only=True)
+    attacks = attacks.drop(columns="original").reset_index()
+    fu.results.keep(
+        f"all_methods_{options.name}", {"": pd.concat(tables), "tuning": pd.concat(trials), "membership": attacks}, record
+    )
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ def client_accuracy(federation: Federation, candidates: dict[str, Run | Sequence
     test image of have no row.
     """
     test, rows = federation.data.test, []
+    require(any(len(part) for part in tests), "tests must give the indices of each client's test images, but all are empty.")
     require(max(int(part.max()) for part in tests if len(part)) < len(test), "tests name images that the federation's data do not have.")
     for name, runs in listed(candidates).items():
         hits = np.stack([(federation.logits(run.weights, test).argmax(1) == test.labels).numpy() for run in runs])
@@ -39,7 +40,13 @@ def side_effects(table: pd.DataFrame, request: Request, original: str = "Origina
     models (negative: above); ``others_class``: mean drop from the original on the class at the other clients, each of
     them counted alike; ``other_classes``: mean drop on all other classes, every client and class counted alike.
     """
+    require(
+        len(request.clients or ()) == len(request.classes or ()) == 1,
+        "side effects are those of a request for one class of one client: fucore.forget.class_of_client(class, client).",
+    )
     (client,), (label,) = request.clients, request.classes
+    lacking = [name for name in (original, retrained) if name not in set(table.candidate)]
+    require(not lacking, f"the table has no candidate {lacking[0] if lacking else ''!r}: give it to client_accuracy as well.")
     cells = table.pivot(index="candidate", columns=["client", "label"], values="accuracy").loc[table.candidate.unique()]
     require((client, label) in cells.columns, f"client {client} has no test image of class {label}, so forgetting it cannot be seen there.")
     clients, labels = (cells.columns.get_level_values(level) for level in ("client", "label"))

@@ -2,7 +2,7 @@
 
 Each metric is computed for every retrained model against the *other* retrained models, and for a candidate in the same
 way against all sets with one left out.  A metric tells a candidate apart if it falls outside what one more retrained
-model would show (95 % prediction interval, t with K - 1 degrees of freedom).
+model would show (95 % prediction interval, t with K - 1 degrees of freedom); by a metric that is a distance only if it is farther away.
 """
 
 from __future__ import annotations
@@ -38,8 +38,16 @@ METRICS = (
 )
 #: Means of distances to the others: since each model's own share enters K - 1 of K times, their spread is too small by (K - 2) / (K - 1).
 TO_PEERS = ("L2 to retrained weights", "cosine to retrained weights", "KL to retrained, test", "KL to retrained, forgotten")
-#: Differences from the others' mean: their spread is too large by K / (K - 1).
-AGAINST_PEERS = ("membership inference, LiRA", "GME, top group", "GME, mean gap")
+#: Differences from the others' mean: their spread is too large by K / (K - 1).  Not so for a mean of absolute differences.
+AGAINST_PEERS = ("membership inference, LiRA", "GME, top group")
+#: Which way is farther from retraining, for the metrics that are distances: a model that is nearer than usual is not accused.
+FARTHER = {
+    "L2 to retrained weights": 1,
+    "cosine to retrained weights": -1,
+    "KL to retrained, test": 1,
+    "KL to retrained, forgotten": 1,
+    "GME, mean gap": 1,
+}
 
 
 def metric_power(
@@ -55,16 +63,26 @@ def metric_power(
     look = _Look(original, request, seed)
     sets = list(combinations(range(len(retrained)), len(retrained) - 1))
     own = np.array([look.all(run, [retrained[j] for j in range(len(retrained)) if j != k]) for k, run in enumerate(retrained)])
-    count = len(retrained)
+    mean, half = own.mean(axis=0), np.maximum(half_widths(own), look.resolution)
+    values = {name: np.mean([look.all(run, [retrained[j] for j in chosen]) for chosen in sets], axis=0) for name, run in candidates.items()}
+    table = pd.DataFrame({"Retrained": mean, "±": half, **values}, index=list(METRICS))
+    return table, pd.DataFrame({name: away(value - mean) / half for name, value in values.items()}, index=list(METRICS))
+
+
+def half_widths(own: np.ndarray) -> np.ndarray:
+    """Half width of the prediction interval of each of :data:`METRICS`, from its values for each retrained model, [K, metrics]."""
+    count = len(own)
     shares_peers = np.array(
         [(count - 2) / (count - 1) if metric in TO_PEERS else count / (count - 1) if metric in AGAINST_PEERS else 1 for metric in METRICS]
     )
-    mean, spread = own.mean(axis=0), own.std(axis=0, ddof=1) / shares_peers
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, len(retrained) - 1) * spread * np.sqrt(1 + 1 / len(retrained))
-    half = np.maximum(half, look.resolution)
-    values = {name: np.mean([look.all(run, [retrained[j] for j in chosen]) for chosen in sets], axis=0) for name, run in candidates.items()}
-    table = pd.DataFrame({"Retrained": mean, "±": half, **values}, index=list(METRICS))
-    return table, pd.DataFrame({name: np.abs(value - mean) / half for name, value in values.items()}, index=list(METRICS))
+    tails = np.array([1 if metric in FARTHER else 2 for metric in METRICS])
+    return stats.t.ppf(1 - (1 - CONFIDENCE) / tails, count - 1) * own.std(axis=0, ddof=1) / shares_peers * np.sqrt(1 + 1 / count)
+
+
+def away(differences: np.ndarray) -> np.ndarray:
+    """What of each metric's difference from the mean of retrained counts: all of it, or of a distance what is farther."""
+    farther = np.array([FARTHER.get(metric, 0) for metric in METRICS])
+    return np.where(farther == 0, np.abs(differences), np.maximum(farther * differences, 0))
 
 
 class _Look:

@@ -22,3 +22,10 @@ def record(name: str) -> dict:
     """Where a kept result comes from: versions, data, settings."""
     require_choice("record", name, sorted(path.stem for path in FOLDER.glob("*.json")))
     return json.loads((FOLDER / f"{name}.json").read_text())
+
+
+def keep(name: str, tables: dict[str, pd.DataFrame], origin: dict) -> None:
+    """Write ``tables``, by suffix ("" for the main one), and where they come from; for the scripts that make them."""
+    for suffix, rows in tables.items():
+        rows.round(5).to_csv(FOLDER / f"{name}{suffix and '.' + suffix}.csv", index=False)
+    (FOLDER / f"{name}.json").write_text(json.dumps(origin, indent=1) + "\n")

@@ -29,7 +29,8 @@ def units_of(federation) -> Units:
 def silence_best(task, ranked: list[int], share: float) -> torch.Tensor:
     """The original weights [d] with the first of the ``ranked`` units silenced, ``share`` of all units.
 
-    Units that weights alone cannot silence are passed over.  Warns where there are fewer candidates than that.
+    Units that weights alone cannot silence are passed over (see :meth:`fucore.units.Units.silence`); a network with affine
+    normalisation has none.  Warns where there are fewer candidates than that.
     """
     units, original = units_of(task.remaining), task.original.weights
     wanted = math.floor(share * len(units) + 0.5)
@@ -38,7 +39,8 @@ def silence_best(task, ranked: list[int], share: float) -> torch.Tensor:
     if len(chosen) < wanted:
         warnings.warn(f"only {len(chosen)} units can be silenced, fewer than the {wanted} asked for.", stacklevel=2)
     theta, _ = units.silence(original, chosen)
-    passed_over = [unit for unit in ranked[: wanted + len(impossible)] if unit in set(impossible)]
+    reached = ranked[: ranked.index(chosen[-1]) + 1] if chosen else []
+    passed_over = set(reached if len(chosen) == wanted else ranked) & set(impossible)
     task.log |= {"passed over, since only a mask could silence them": len(passed_over)}
     task.log |= {"units": chosen, "layers": [units.locate(unit)[0].layer for unit in chosen], "units in all": len(units)}
     task.note(theta, "silenced")

@@ -7,13 +7,15 @@
 Contributions are integrated gradients, see :mod:`fucore.units`.  The paper leaves N, the number of steps and q open.
 Here the mean is over the class's examples, so that clients with different mixtures of classes are comparable;
 ``samples="all"`` is the text's.  Only the lists of the requested class are made and accounted for; the paper's clients
-upload one for each class, at most so many times as much.  Where the *next* layer is normalised, contributions miss most
-of what a layer does, since the normalisation undoes the scaling; how much is told in the log ("attribution missed").
+make one for each class, which costs so many times as much in bytes and in passes.  That all units of a layer are moved
+together is ours, and so is its weakness: where the *next* layer is normalised, contributions miss most of what a layer
+does, since the normalisation undoes the scaling; how much is told in the log ("attribution missed").
 """
 
 from __future__ import annotations
 
 import time
+import warnings
 
 import numpy as np
 import torch
@@ -31,7 +33,8 @@ BYTES_AN_ENTRY = 8
 def fedcccu(task, *, share: float = 0.02, top: float = 0.1, steps: int = 20, rule: str = "right", samples: str = "class", rounds: int = 0):
     """Silence ``share`` of all units, the least shared first; ``rounds`` of fine-tuning after it are an addition.
 
-    ``top``: share of all units in a client's list; ``steps`` and ``rule`` of the integral; ``samples``: ``"class"`` or
+    ``top``: share of all units in a client's list, to be well above ``share``, else all of the list is silenced and the ranking
+    decides nothing (a warning says so); ``steps`` and ``rule`` of the integral; ``samples``: ``"class"`` or
     ``"all"`` of a client's examples.  Units with R = 0 are in no other list: if they are more than half, raise ``top``.
     """
     require_number("share", share, 0.0, 1.0)
@@ -44,12 +47,18 @@ def fedcccu(task, *, share: float = 0.02, top: float = 0.1, steps: int = 20, rul
     size = max(1, int(top * len(scores[client])))
     lists = {number: upload(score, size) for number, score in scores.items()}
     ranked = dominance(lists[client], [entries for number, entries in lists.items() if number != client])
+    if share * len(scores[client]) > 0.5 * len(ranked):
+        warnings.warn(
+            f"more than half of the asking client's list of {len(ranked)} units is silenced, so the ranking hardly matters: raise top.",
+            stacklevel=2,
+        )
     sent = BYTES_AN_ENTRY * sum(map(len, lists.values()))
     task.spend(began, examples=passes, uploaded=sent, downloaded=BYTES_A_WEIGHT * len(task.original.weights) * len(lists))
     task.log |= {
         "candidates": len(ranked),
         "share in no other list": float(np.mean([ratio == 0 for _, ratio, _ in ranked])) if ranked else 0.0,
         "dominance": [[unit, ratio, score] for unit, ratio, score in ranked],
+        "upload in bytes, all classes": BYTES_AN_ENTRY * size * len(task.forgotten.data.classes),
         "upload in bytes": {str(number): BYTES_AN_ENTRY * len(entries) for number, entries in lists.items()},
         "attribution missed": missed,
     }

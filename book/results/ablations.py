@@ -1,0 +1,69 @@
+"""FedMemPrune when one thing is changed at a time, on any data set: the tables behind "Ablations" and "Bigger runs".
+
+python book/results/ablations.py mnist5k --name mnist5k
+python book/results/ablations.py npz:/path/cifar10.npz --train-size 10000 --rounds 20 --recovery-rounds 10 --name cifar10-10k
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+import pandas as pd
+
+import fucore as fu
+from fucore.run import provenance
+
+CLIENTS, RATIOS = 10, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, "auto")
+PAPER_RATIO = {2: 0.4, 4: 0.4, 6: 0.5, 8: 0.6}  # Wei et al., Table F5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset")
+    parser.add_argument("--name", required=True, help="name of the table and of the data in it")
+    parser.add_argument("--train-size", type=int)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--recovery-rounds", type=int, default=5)
+    parser.add_argument("--retrained", type=int, default=4)
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    data, tables = fu.load(options.dataset, train_size=options.train_size), []
+    labels, leaves = data.train.labels, fu.forget.client(0)
+
+    def judge(part, setting, split, request, ratios, fine_tuning=False):
+        """Train, retrain, unlearn and judge one setting."""
+        fed = fu.Federation(data, split)
+        original = fed.train(options.rounds, seed=0)
+        retrained = fed.without(request).train_many(options.rounds, range(1, 1 + options.retrained))
+        ways = {f"FedMemPrune {ratio if ratio == 'auto' else format(ratio, '.0%')}": ("fedmemprune", {"ratio": ratio}) for ratio in ratios}
+        ways |= {"Fine-tuning": ("fine-tune", {})} if fine_tuning else {}
+        runs = {
+            name: [fu.unlearn(method, original, request, rounds=options.recovery_rounds, seed=seed, **more) for seed in range(options.seeds)]
+            for name, (method, more) in ways.items()
+        }
+        report = fu.compare(runs, original, retrained, request)
+        print(part, setting, report, sep="\n", flush=True)
+        summary = ["candidate", "test_accuracy", "forget_accuracy", "local_fairness", "examples", "examples_to_target", "speed_up"]
+        groups = report.groups.rename(columns={"examples": "size"})
+        tables.append(groups.merge(report.summary[summary], on="candidate").assign(part=part, setting=setting))
+
+    uneven, even = fu.partition.dirichlet(labels, CLIENTS, 0.5), fu.partition.iid(labels, CLIENTS)
+    judge("reset", "α = 0.5", uneven, leaves, RATIOS)
+    judge("reset", "IID", even, leaves, RATIOS)
+    levels = {"one class": fu.partition.one_class_per_client(labels, max(CLIENTS, len(data.classes)))}
+    levels |= {f"α = {alpha:g}": fu.partition.dirichlet(labels, CLIENTS, alpha) for alpha in (0.1, 0.5, 1.0, 10.0)}
+    for setting, split in (levels | {"IID": even}).items():
+        judge("uneven", setting, split, leaves, (0.4, 0.6), fine_tuning=True)
+    for number, ratio in PAPER_RATIO.items():
+        judge("leaving", f"{number} leave", uneven, fu.forget.clients(*range(number)), sorted({ratio, 0.6}))
+    for number in (10, 20, 50, 200):
+        judge("clients", f"{number} clients", fu.partition.iid(labels, number), leaves, (0.4, 0.6))
+    settings = {key: value for key, value in vars(options).items() if key != "dataset"}
+    fed = fu.Federation(data, even)
+    record = {**provenance(data), "data": options.name, **settings, "model": fed.config["model"], "local": fed.config["local"]}
+    fu.results.keep(f"ablations_{options.name}", {"": pd.concat(tables)}, record | {"cores": os.cpu_count()})
+
+
+if __name__ == "__main__":
+    main()
