@@ -135,11 +135,13 @@ def pooled(reports: Sequence[Report]) -> pd.DataFrame:
 
 
 def pooled_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Table 1's layout of :func:`pooled` in per cent: mean (gap), ``**`` the best of a column, ``*`` what cannot be told from it."""
+    """Table 1's layout of :func:`pooled` in per cent: mean ± half-width (gap), ``**`` the best of a column, ``*`` what cannot be
+    told from it."""
 
     def cell(row):
         gap = "" if np.isnan(row.gap) else f" ({100 * row.gap:.1f})"
-        return f"{100 * row['mean']:.1f}{gap}" + (" **" if row.best else " *" if row.tied else "")
+        width = "" if np.isnan(row.half_width) else f" ±{100 * row.half_width:.0f}"
+        return f"{100 * row['mean']:.1f}{width}{gap}" + (" **" if row.best else " *" if row.tied else "")
 
     cells = table.assign(cell=table.apply(cell, axis=1))
     order = list(dict.fromkeys(table.candidate)), list(dict.fromkeys(table.column))
