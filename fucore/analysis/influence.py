@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ..engine import one_thread
 from ..errors import FucoreError, require, require_number
 
 
@@ -85,6 +86,11 @@ def removal_remainder(model: Logistic, removals: dict[str, np.ndarray]) -> pd.Da
     ``share``: of all examples; ``moved``: ||theta_- - theta_o|| of exact retraining; ``remainder``: ||Newton - exact|| / moved;
     ``predictions``: the same for the probabilities of the removed examples' labels (root mean square).
     """
+    with one_thread():  # products as small as these gain nothing from more
+        return pd.DataFrame(_remainders(model, removals))
+
+
+def _remainders(model: Logistic, removals: dict[str, np.ndarray]) -> list[dict]:
     everyone = np.arange(len(model.inputs))
     original, rows = model.fit(everyone), []
     for name, removed in removals.items():
@@ -102,4 +108,4 @@ def removal_remainder(model: Logistic, removals: dict[str, np.ndarray]) -> pd.Da
                 "predictions": float((own[2] - own[1]).square().mean().sqrt() / (own[0] - own[1]).square().mean().sqrt()),
             }
         )
-    return pd.DataFrame(rows)
+    return rows

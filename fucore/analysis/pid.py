@@ -58,12 +58,7 @@ def decompose(joint: np.ndarray, measure: str = "broja") -> dict[str, float]:
     places = np.argwhere(joint > 0)
     outcomes = [tuple(str(value) for value in place) for place in places]
     distribution = dit.Distribution(outcomes, (joint[joint > 0] / joint.sum()).tolist())
-    state = np.random.get_state()
-    try:
-        np.random.seed(0)  # the library's optimiser starts at random
-        result = {"imin": PID_WB, "broja": PID_BROJA}[measure](distribution)
-    finally:
-        np.random.set_state(state)
+    result = {"imin": PID_WB, "broja": PID_BROJA}[measure](distribution)
     return dict(zip(TERMS, (float(result[node]) for node in (((0,), (1,)), ((0,),), ((1,),), ((0, 1),)))))
 
 
