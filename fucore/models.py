@@ -130,7 +130,7 @@ def initial_bound(shape) -> float:
 
 
 def cnn(shape, classes: int, groupnorm: bool = False) -> nn.Module:
-    """The quick default: two strided convolutions and one hidden layer; 107,000 parameters for 28 x 28 digits."""
+    """The quick default: two strided convolutions and one hidden layer; 105,866 parameters for 28 x 28 digits."""
     channels, height, width = shape
 
     def norm(width):

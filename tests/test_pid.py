@@ -15,7 +15,9 @@ BROJA = {"RDN": (1, 0, 0, 0), "UNQ": (0, 1, 1, 0), "XOR": (0, 0, 0, 1), "AND": (
 @pytest.mark.parametrize("name", pid.GATES)
 def test_canonical_gates(name):
     assert tuple(pid.decompose(pid.gate(name), "imin").values()) == pytest.approx(IMIN[name], abs=1e-3)
-    assert tuple(pid.decompose(pid.gate(name), "broja").values()) == pytest.approx(BROJA[name], abs=3e-3)  # an optimiser that starts at random
+    assert tuple(pid.decompose(pid.gate(name), "broja").values()) == pytest.approx(
+        BROJA[name], abs=3e-3
+    )  # an optimiser that starts at random
     if pid.gate(name).shape == (2, 2, 2):
         for measure, expected in (("imin", IMIN), ("broja", BROJA)):
             assert pid.decompose_binary(pid.gate(name), measure) == pytest.approx(expected[name], abs=1e-3)

@@ -8,14 +8,28 @@ from __future__ import annotations
 
 import argparse
 import os
+import pathlib
 
 import pandas as pd
 
 import fucore as fu
+from fucore.evaluation.report import cell
 from fucore.run import provenance
 
 CLIENTS, RATIOS = 10, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, "auto")
 PAPER_RATIO = {2: 0.4, 4: 0.4, 6: 0.5, 8: 0.6}  # Wei et al., Table F5
+
+
+def short(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a setting and model: accuracy (gap) by group, in per cent, as the page shows it."""
+    rows = []
+    for (part, setting, candidate), groups in table.groupby(["part", "setting", "candidate"], sort=False):
+        first = groups.iloc[0]
+        row = {"part": part, "setting": setting, "model": candidate} | {
+            group.group: cell(group, candidate) for group in groups.itertuples()
+        }
+        rows.append(row | {"forget": f"{100 * first.forget_accuracy:.1f}", "test": f"{100 * first.test_accuracy:.1f}"})
+    return pd.DataFrame(rows).fillna("–")
 
 
 def main() -> None:
@@ -23,23 +37,27 @@ def main() -> None:
     parser.add_argument("dataset")
     parser.add_argument("--name", required=True, help="name of the table and of the data in it")
     parser.add_argument("--train-size", type=int)
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--recovery-rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=10, help="of training; all settings but those of the reset take half of them")
+    parser.add_argument("--recovery-rounds", type=int, default=5, help="of unlearning; likewise")
     parser.add_argument("--retrained", type=int, default=4)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each method; all settings but those of the reset take one")
     options = parser.parse_args()
     data, tables = fu.load(options.dataset, train_size=options.train_size), []
     labels, leaves = data.train.labels, fu.forget.client(0)
 
     def judge(part, setting, split, request, ratios, fine_tuning=False):
         """Train, retrain, unlearn and judge one setting."""
+        whole = part == "reset"
+        rounds, recovery = (options.rounds, options.recovery_rounds) if whole else (options.rounds // 2, options.recovery_rounds // 2)
         fed = fu.Federation(data, split)
-        original = fed.train(options.rounds, seed=0)
-        retrained = fed.without(request).train_many(options.rounds, range(1, 1 + options.retrained))
+        original = fed.train(rounds, seed=0)
+        retrained = fed.without(request).train_many(rounds, range(1, 1 + options.retrained))
         ways = {f"FedMemPrune {ratio if ratio == 'auto' else format(ratio, '.0%')}": ("fedmemprune", {"ratio": ratio}) for ratio in ratios}
         ways |= {"Fine-tuning": ("fine-tune", {})} if fine_tuning else {}
         runs = {
-            name: [fu.unlearn(method, original, request, rounds=options.recovery_rounds, seed=seed, **more) for seed in range(options.seeds)]
+            name: [
+                fu.unlearn(method, original, request, rounds=recovery, seed=seed, **more) for seed in range(options.seeds if whole else 1)
+            ]
             for name, (method, more) in ways.items()
         }
         report = fu.compare(runs, original, retrained, request)
@@ -56,12 +74,15 @@ def main() -> None:
     for setting, split in (levels | {"IID": even}).items():
         judge("uneven", setting, split, leaves, (0.4, 0.6), fine_tuning=True)
     for number, ratio in PAPER_RATIO.items():
-        judge("leaving", f"{number} leave", uneven, fu.forget.clients(*range(number)), sorted({ratio, 0.6}))
+        judge("leaving", f"{number} leave", uneven, fu.forget.clients(*range(number)), (ratio,))
     for number in (10, 20, 50, 200):
-        judge("clients", f"{number} clients", fu.partition.iid(labels, number), leaves, (0.4, 0.6))
+        judge("clients", f"{number} clients", fu.partition.iid(labels, number), leaves, (0.4,))
     settings = {key: value for key, value in vars(options).items() if key != "dataset"}
     fed = fu.Federation(data, even)
     record = {**provenance(data), "data": options.name, **settings, "model": fed.config["model"], "local": fed.config["local"]}
+    pages = pathlib.Path(__file__).parent / f"ablations_{options.name}"
+    for part, rows in short(pd.concat(tables)).groupby("part", sort=False):
+        rows.drop(columns="part").to_csv(f"{pages}.{part}.csv", index=False)
     fu.results.keep(f"ablations_{options.name}", {"": pd.concat(tables)}, record | {"cores": os.cpu_count()})
 
 

@@ -102,9 +102,7 @@ def main() -> None:
     }
     attacks = pd.concat(attacks).groupby(["split", "candidate", "attack"], sort=False).mean(numeric_only=True)
     attacks = attacks.drop(columns="original").reset_index()
-    fu.results.keep(
-        f"all_methods_{options.name}", {"": pd.concat(tables), "tuning": pd.concat(trials), "membership": attacks}, record
-    )
+    fu.results.keep(f"all_methods_{options.name}", {"": pd.concat(tables), "tuning": pd.concat(trials), "membership": attacks}, record)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import pandas as pd
 
 from ..errors import require, require_choice, require_whole
 
+#: The four terms, in this order.
 TERMS = ("redundancy", "unique A", "unique B", "synergy")
 GATES = {
     "RDN": "a and b are the same fair bit, y copies it",
@@ -110,9 +111,7 @@ def _information(pair: np.ndarray) -> np.ndarray:
     return np.where(pair > 0, pair * np.log2(np.maximum(pair, 1e-300) / np.maximum(product, 1e-300)), 0.0).sum((-2, -1))
 
 
-def estimate(
-    a, b, labels, classes: int, *, measure: str = "broja", images=None, resamples: int = 200, seed: int = 0
-) -> pd.DataFrame:
+def estimate(a, b, labels, classes: int, *, measure: str = "broja", images=None, resamples: int = 200, seed: int = 0) -> pd.DataFrame:
     """The terms of "label is c, or not" for each class c, summed over classes; bias-corrected, with 95 % intervals.
 
     ``a``, ``b``, ``labels``: int [n].  Returns one row a term: ``plug-in, corrected, low, high`` in bits.  One class against

@@ -23,7 +23,8 @@ from ._units import silence_best, units_of
 def neuron_zeroing(task, *, share: float = 0.02, by: str = "activation", rounds: int = 0):
     """Silence ``share`` of all units; ``by="random"`` silences as many at random, the control that shows what choosing adds.
 
-    ``rounds`` of fine-tuning after it are an addition (the paper has none).
+    ``rounds`` of fine-tuning after it are an addition (the paper has none).  After a normalisation without scale and shift some
+    units cannot be silenced by weights and are passed over; a network with affine ones, such as ``resnet18-affine``, has none.
     """
     require_choice("by", by, ("activation", "random"))
     require_number("share", share, 0.0, 1.0)
