@@ -4,13 +4,14 @@ __version__ = "0.1.0"
 
 from . import domains, findings, papers, params, partition, results
 from . import forgetting as forget
-from .data import Dataset, Split, load, plant
+from .data import Dataset, Split, plant
 from .errors import FucoreError
 from .evaluation import Report, compare
 from .federation import Federation
 from .forgetting import Request
 from .partition import Partition
 from .run import Cost, Run
+from .sources import load
 from .store import Store
 from .sweep import Sweep, sweep
 from .training import Hooks, LocalTraining, Preprocessing, Step

@@ -19,9 +19,9 @@ import torch
 
 from . import partition
 from .data import Dataset, Split, pixel_statistics
-from .data import load as load_data
 from .errors import require, require_choice, require_whole
 from .partition import Partition
+from .sources import load as load_data
 
 
 @dataclass(frozen=True)
@@ -97,13 +97,13 @@ def load(
     imagenet: str | None = None,
     root=None,
 ) -> Domains:
-    """A benchmark by name (see :data:`BENCHMARKS`), or made of any list of data sets that :func:`fucore.data.load` knows.
+    """A benchmark by name (see :data:`BENCHMARKS`), or made of any list of data sets that :func:`fucore.sources.load` knows.
 
     Classes of the same name are the same; what is not in every domain is left out.  ``clients``: how many each domain has (3 each for
     a list); ``alpha``: Dirichlet concentration within a domain; ``train_size`` and ``test_size``: at most so many examples of each domain.
     All images are resized to ``image_size`` pixels a side, or with ``native`` keep the size of their data set (for models that
     pool adaptively); grey ones become three equal channels where others have colour.  ``imagenet``: folder with ``train/n01440764/...``
-    and ``val/n01440764/...``, for the benchmarks that need it; ``root`` as for :func:`fucore.data.load`.
+    and ``val/n01440764/...``, for the benchmarks that need it; ``root`` as for :func:`fucore.sources.load`.
 
     Raises ``FucoreError`` if data are missing or the domains share fewer than two classes.
     """
@@ -120,7 +120,8 @@ def load(
     require(not (native and image_size is not None), "native keeps each data set's image size, so it cannot go with image_size.")
     size = None if native else require_whole("image_size", known.image_size if image_size is None else image_size, 4)
     for name, value in {"train_size": train_size, "test_size": test_size}.items():
-        require(value is None or require_whole(name, value, 1) > 0, "")
+        if value is not None:
+            require_whole(name, value, 1)
     require_whole("seed", seed, 0)
     parts = [_domain(name, known, imagenet, size, root) for name in known.domains]
     native_sizes = tuple(NOMINAL_SIZE.get(name, part.shape[1]) for name, part in zip(known.domains, parts))

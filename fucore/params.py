@@ -13,13 +13,14 @@ import pandas as pd
 import pydantic
 
 from . import forgetting, partition
-from .data import NAMES, Dataset, load
+from .data import Dataset
 from .domains import BENCHMARKS, Domains
 from .domains import load as load_domains
 from .errors import FucoreError, require
 from .federation import Federation
 from .models import FACTORIES
 from .run import provenance
+from .sources import NAMES, load
 from .training import LocalTraining, Preprocessing
 
 PARTITIONS = ("dirichlet", "iid", "one-class", "shards", "overlapping")

@@ -27,9 +27,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from .data import cache_folder
 from .errors import require_number
 from .run import Cost, Run
+from .sources import cache_folder
 
 BYTES_A_WEIGHT = 4
 

@@ -200,10 +200,22 @@ class UsedTwice(nn.Sequential):
         return self[2](self[1](self[1](self[0](inputs)).relu()))
 
 
-@pytest.mark.parametrize("network", ["cnn", "cnn-groupnorm", "mlp", "vgg9", "used twice"])
+def shared_weights():
+    first, second = nn.Linear(64, 64), nn.Linear(64, 64)
+    second.weight = first.weight
+    return nn.Sequential(nn.Flatten(), first, nn.ReLU(), second, nn.Linear(64, 3))
+
+
+UNUSUAL = {
+    "used twice": lambda: UsedTwice(nn.Flatten(), nn.Linear(64, 64), nn.Linear(64, 3)),
+    "shared weights": shared_weights,
+    "in place": lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(144, 3)),
+}
+
+
+@pytest.mark.parametrize("network", ["cnn", "cnn-groupnorm", "mlp", "vgg9", *UNUSUAL])
 def test_squared_gradients_are_those_of_the_examples_one_by_one(network):
-    twice = UsedTwice(nn.Flatten(), nn.Linear(64, 64), nn.Linear(64, 3))
-    module = twice if network == "used twice" else fu.models.build(network, (1, 8, 8), 3, seed=0)
+    module = UNUSUAL[network]() if network in UNUSUAL else fu.models.build(network, (1, 8, 8), 3, seed=0)
     inputs, labels = torch.randn(7, 1, 8, 8, generator=generator()), torch.arange(7) % 3
     expected = sum(a_step(module, inputs[k : k + 1], labels[k : k + 1]).gradient.square() for k in range(7))
     found = squared_gradients(a_step(module, inputs, labels))

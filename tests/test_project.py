@@ -18,6 +18,7 @@ ORDER = [
     "_torchvision",
     "rendered",
     "data",
+    "sources",
     "partition",
     "domains",
     "forgetting",

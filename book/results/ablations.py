@@ -17,7 +17,6 @@ from fucore.evaluation.report import cell
 from fucore.run import provenance
 
 CLIENTS, RATIOS = 10, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, "auto")
-PAPER_RATIO = {2: 0.4, 4: 0.4, 6: 0.5, 8: 0.6}  # Wei et al., Table F5
 
 
 def short(table: pd.DataFrame) -> pd.DataFrame:
@@ -73,7 +72,7 @@ def main() -> None:
     levels |= {f"α = {alpha:g}": fu.partition.dirichlet(labels, CLIENTS, alpha) for alpha in (0.1, 0.5, 1.0, 10.0)}
     for setting, split in (levels | {"IID": even}).items():
         judge("uneven", setting, split, leaves, (0.4, 0.6), fine_tuning=True)
-    for number, ratio in PAPER_RATIO.items():
+    for number, ratio in fu.papers.ratio_by_leaving_clients().items():
         judge("leaving", f"{number} leave", uneven, fu.forget.clients(*range(number)), (ratio,))
     for number in (10, 20, 50, 200):
         judge("clients", f"{number} clients", fu.partition.iid(labels, number), leaves, (0.4,))

@@ -19,3 +19,9 @@ def table(name: str) -> pd.DataFrame:
     folder = pathlib.Path(__file__).parent
     require_choice("table", name, sorted(path.stem for path in folder.glob("*.csv") if "table" in path.stem))
     return pd.read_csv(folder / f"{name}.csv")
+
+
+def ratio_by_leaving_clients() -> dict[int, float]:
+    """Pruning ratio by number of leaving clients (of 10), as Table F5 of Wei et al. states it."""
+    found = table("tableF5_multiple_clients").setting.str.extract(r"(\d+) Clients \(rho = ([\d.]+)\)").drop_duplicates()
+    return {int(clients): float(ratio) for clients, ratio in found.to_numpy()}

@@ -17,7 +17,8 @@ CHUNK = 32
 def squared_gradients(step) -> torch.Tensor:
     """Sum over the batch of each example's squared gradient of the cross-entropy at ``step.weights``, float32 [d]."""
     layers = [module for module in step.module.modules() if next(module.parameters(recurse=False), None) is not None]
-    return _by_layer(step, layers) if all(map(_factorises, layers)) else _by_example(step)
+    shared = sum(len(list(layer.parameters())) for layer in layers) > len(list(step.module.parameters()))
+    return _by_layer(step, layers) if all(map(_factorises, layers)) and not shared else _by_example(step)
 
 
 def _factorises(layer: nn.Module) -> bool:
@@ -30,7 +31,12 @@ def _factorises(layer: nn.Module) -> bool:
 def _by_layer(step, layers: list[nn.Module]) -> torch.Tensor:
     """Without an example's gradient ever being formed where the layer is linear: (d a^T)^2 = d^2 (a^2)^T."""
     seen: list[tuple[nn.Module, torch.Tensor, torch.Tensor]] = []
-    handles = [layer.register_forward_hook(lambda layer, given, put_out: seen.append((layer, given[0], put_out))) for layer in layers]
+
+    def look(layer, given, put_out):
+        seen.append((layer, given[0], put_out))
+        return put_out.clone()  # what follows may work in place
+
+    handles = [layer.register_forward_hook(look) for layer in layers]
     try:
         loss = nn.functional.cross_entropy(step.module(step.inputs), step.labels, reduction="sum")
     finally:
