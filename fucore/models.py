@@ -157,6 +157,18 @@ def cnn_adaptive(shape, classes: int) -> nn.Module:
     return initialise(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(512, 64), nn.ReLU(), nn.Linear(64, classes)))
 
 
+def convnet(shape, classes: int) -> nn.Module:
+    """Three strided 3 x 3 convolutions of 32, 64 and 128 channels, each with affine GroupNorm (16 channels a group), and a linear
+    classifier; 113,962 parameters for CIFAR-10, of which it learns two thirds of the test images in a minute on two cores."""
+    widths = [shape[0], 32, 64, 128]
+    blocks = [
+        [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False), nn.GroupNorm(outputs // 16, outputs), nn.ReLU()]
+        for inputs, outputs in zip(widths, widths[1:])
+    ]
+    flat = widths[-1] * math.prod(math.ceil(side / 8) for side in shape[1:])
+    return _plain_norms(initialise(nn.Sequential(*sum(blocks, []), nn.Flatten(), nn.Linear(flat, classes))))
+
+
 def mlp(shape, classes: int) -> nn.Module:
     """Two hidden layers of 200 units (the 2NN of McMahan et al., 2017)."""
     return initialise(
@@ -251,6 +263,7 @@ FACTORIES = {
     "cnn": cnn,
     "cnn-groupnorm": cnn_groupnorm,
     "cnn-adaptive": cnn_adaptive,
+    "convnet": convnet,
     "mlp": mlp,
     "resnet18": resnet18,
     "resnet18-affine": resnet18_affine,

@@ -4,6 +4,9 @@ One folder a run, named by its key, with ``weights.safetensors`` (never pickle, 
 ``run.json`` and, on request, ``updates/``.  An entry appears by one atomic rename, so a killed process leaves none by
 halves; every file is checksummed, and a damaged entry is set aside with a warning and computed again.
 
+The store reads, moves and removes nothing but its own entries: keys are 64 hexadecimal digits, no link is followed, and
+whatever else lies in its folder stays as it is.
+
 ``python -m fucore`` shows what is there; ``python -m fucore prune --days 30`` makes room.
 """
 
@@ -17,6 +20,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import time
 import uuid
@@ -27,29 +31,45 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from .errors import require_number
+from .errors import FucoreError, require, require_number
 from .run import Cost, Run
 from .sources import cache_folder
 
 BYTES_A_WEIGHT = 4
+#: What is the store's own, by folder: finished runs, unfinished ones, what is being written, what was damaged, rows of sweeps.
+OWN = {
+    "runs/??/*": r"[0-9a-f]{64}",
+    "checkpoints/*": r"[0-9a-f]{64}",
+    "tmp/*": r"[0-9a-f]{32}",
+    "damaged/*": r"[0-9a-f]{64}-[0-9a-f]{8}",
+    "rows/??/*": r"[0-9a-f]{64}\.json(\.[0-9a-f]{32})?",
+}
+FILES = r"weights\.safetensors|updates/[0-9]{6,}\.safetensors"
 
 
 class Store:
     """The runs under ``root`` (default ``$FUCORE_STORE``, else ``store`` in the user's cache folder)."""
 
     def __init__(self, root: str | os.PathLike | None = None):
-        self.root = pathlib.Path(root or os.environ.get("FUCORE_STORE") or cache_folder() / "store").expanduser()
+        self.root = pathlib.Path(root or os.environ.get("FUCORE_STORE") or cache_folder() / "store").expanduser().resolve()
 
     def get(self, key: str) -> Run | None:
-        """The run with this key, or ``None``; a damaged entry is moved to ``damaged/`` with a warning."""
+        """The run with this key (64 hexadecimal digits), or ``None``; a damaged entry is moved to ``damaged/`` with a warning.
+
+        Raises ``FucoreError`` for anything else than a key, and where a link leads out of the store.
+        """
         folder = self._entry(key)
         if not folder.is_dir():
             return None
         try:
+            if any(path.is_symlink() for path in folder.rglob("*")):
+                raise ValueError("it holds links")
             record = json.loads((folder / "run.json").read_text())
             body, files = record["body"], record["body"]["files"]
             if _digest(body) != record["sha256"]:
                 raise ValueError("run.json does not match its checksum")
+            if "weights.safetensors" not in files or not all(re.fullmatch(FILES, name) for name in files):
+                raise ValueError("run.json names other files than a run has")
             for name, expected in files.items():
                 if hashlib.sha256((folder / name).read_bytes()).hexdigest() != expected:
                     raise ValueError(f"{name} does not match its checksum")
@@ -58,7 +78,7 @@ class Store:
             if not folder.is_dir():  # another process pruned it or set it aside
                 return None
             return self._set_aside(folder, error)
-        except (ValueError, KeyError, TypeError, SafetensorError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, IsADirectoryError, NotADirectoryError, SafetensorError) as error:
             return self._set_aside(folder, error)
         with contextlib.suppress(OSError):  # a store may be read-only; its use is then not noted
             os.utime(folder)
@@ -68,6 +88,7 @@ class Store:
         """Keep a run; if the disk is full or read-only, warn and go on without."""
         if run.key is None:
             return
+        self._entry(run.key)
         scratch = self.root / "tmp" / uuid.uuid4().hex
         try:
             scratch.mkdir(parents=True)
@@ -139,7 +160,8 @@ class Store:
             raise
 
     def checkpoint_folder(self, key: str) -> pathlib.Path:
-        return self.root / "checkpoints" / key
+        """Where the unfinished state of a run lies."""
+        return self._inside("checkpoints", _checked(key))
 
     def save_checkpoint(self, key: str, weights: torch.Tensor, state: dict) -> None:
         """Replace the checkpoint of an unfinished run, atomically; ``state`` is a JSON value."""
@@ -191,39 +213,39 @@ class Store:
 
     def keys(self) -> list[str]:
         """Keys of all finished runs."""
-        return sorted(path.name for path in (self.root / "runs").glob("*/*"))
+        return sorted(path.name for path in self._own("runs/??/*"))
 
     def size(self) -> int:
-        """Bytes on disk, checkpoints and damaged entries included."""
-        total = 0
-        for path in self.root.rglob("*"):
-            try:
-                total += path.stat().st_size if path.is_file() else 0
-            except FileNotFoundError:
-                continue
-        return total
+        """Bytes on disk of all that is the store's own, checkpoints and damaged entries included."""
+        return sum(_bytes(entry) for pattern in OWN for entry in self._own(pattern))
 
     def prune(self, *, days: float = 0.0) -> int:
         """Delete what was not used for so many days (0: everything); returns the bytes freed."""
         require_number("days", days, 0.0, float("inf"))
         before, limit = self.size(), time.time() - days * 86400
-        for folder in [
-            *(self.root / "runs").glob("*/*"),
-            *(self.root / "checkpoints").glob("*"),
-            *(self.root / "tmp").glob("*"),
-            *(self.root / "damaged").glob("*"),
-            *(self.root / "rows").glob("*"),
-        ]:
-            with contextlib.suppress(FileNotFoundError):
-                if folder.stat().st_mtime <= limit:
-                    shutil.rmtree(folder, ignore_errors=True)
+        for entry in [entry for pattern in OWN for entry in self._own(pattern)]:
+            with contextlib.suppress(OSError):
+                if entry.lstat().st_mtime <= limit:
+                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         return before - self.size()
 
+    def _own(self, pattern: str) -> list[pathlib.Path]:
+        """The store's own entries in one of the folders of ``OWN``; links and things with other names are not."""
+        kind = (pathlib.Path.is_file if pattern.startswith("rows") else pathlib.Path.is_dir)
+        found = (path for path in self.root.glob(pattern) if re.fullmatch(OWN[pattern], path.name))
+        return [path for path in found if path.resolve() == path and kind(path)]
+
     def _entry(self, key: str) -> pathlib.Path:
-        return self.root / "runs" / key[:2] / key
+        return self._inside("runs", _checked(key)[:2], key)
 
     def _row(self, key: str) -> pathlib.Path:
-        return self.root / "rows" / key[:2] / f"{key}.json"
+        return self._inside("rows", _checked(key)[:2], f"{key}.json")
+
+    def _inside(self, *parts: str) -> pathlib.Path:
+        """A path in the store; raises ``FucoreError`` where a link leads elsewhere."""
+        path = self.root.joinpath(*parts)
+        require(path.resolve() == path, f"{path} is or lies behind a link, which the store never follows: remove the link.")
+        return path
 
     def _set_aside(self, folder: pathlib.Path, error: Exception) -> None:
         aside = self.root / "damaged" / f"{folder.name}-{uuid.uuid4().hex[:8]}"
@@ -251,6 +273,21 @@ def write_atomically(path: pathlib.Path, content: bytes) -> None:
     except OSError:
         scratch.unlink(missing_ok=True)
         raise
+
+
+def _checked(key: str) -> str:
+    if not isinstance(key, str) or not re.fullmatch("[0-9a-f]{64}", key):
+        raise FucoreError(f"{key!r} is no key of a run: a key is 64 hexadecimal digits, such as run.key.")
+    return key
+
+
+def _bytes(path: pathlib.Path) -> int:
+    """Size of a file, or of all files in a folder; what another process removes meanwhile counts nothing."""
+    total = 0
+    for each in [path, *path.rglob("*")]:
+        with contextlib.suppress(FileNotFoundError):
+            total += 0 if each.is_dir() else each.lstat().st_size
+    return total
 
 
 def _digest(body) -> str:

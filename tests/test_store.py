@@ -1,12 +1,15 @@
 import concurrent.futures
 import dataclasses
 import errno
+import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -162,14 +165,15 @@ def test_an_interrupted_run_resumes_to_the_same_bits(stored, monkeypatch):
 
 def test_a_damaged_checkpoint_is_ignored(stored, monkeypatch):
     run = stored.train(2)
-    stored.store.save_checkpoint("k", run.weights, {"history": [], "cost": {}, "done": 1})
-    path = stored.store.checkpoint_folder("k") / "checkpoint.safetensors"
-    assert stored.store.load_checkpoint("k")[1]["done"] == 1
+    key = "ab" * 32
+    stored.store.save_checkpoint(key, run.weights, {"history": [], "cost": {}, "done": 1})
+    path = stored.store.checkpoint_folder(key) / "checkpoint.safetensors"
+    assert stored.store.load_checkpoint(key)[1]["done"] == 1
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.warns(UserWarning, match="is damaged"):
-        assert stored.store.load_checkpoint("k") is None
+        assert stored.store.load_checkpoint(key) is None
 
 
 def test_kill_9_at_any_moment_loses_nothing(tmp_path):
@@ -267,3 +271,114 @@ def test_default_place_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert fu.Store().root == pathlib.Path(tmp_path / "fucore" / "store")
     assert os.environ.get("FUCORE_STORE") is None
+
+
+@pytest.fixture
+def decoy():
+    """A store beside a folder that is none of its business, with other things inside it too; never worked in with root's rights."""
+    root = os.geteuid() == 0
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            if root:
+                os.chown(folder, 65534, 65534)
+                os.setegid(65534)
+                os.seteuid(65534)
+            yield _decoy(pathlib.Path(folder).resolve())
+        finally:
+            if root:
+                os.seteuid(0)
+                os.setegid(0)
+
+
+def _decoy(folder):
+    store, outside = Store(folder / "store"), folder / "outside"
+    for folder in (outside / "runs", store.root / "runs" / "ab" / "thesis", store.root / "runs" / "ab" / ("ab" * 32 + ".bak"), store.root / "tmp" / "mine"):
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text("{}")
+        (folder / "precious.txt").write_text("precious")
+    return store, outside
+
+
+@pytest.fixture
+def unkept(decoy, digits):
+    """A federation whose runs go to the decoy's store."""
+    return fu.Federation(digits, fu.partition.iid(digits.train.labels, 4), local=fu.LocalTraining(epochs=1, batch=64), store=decoy[0])
+
+
+def everything(folder):
+    return sorted((str(path), path.read_bytes()) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(
+    "key", ["", ".", "..", "/", "ab", "AB" * 32, "ab" * 32 + "\n", "../" * 21 + "a", "outside", "ab" * 32 + "/..", 7, None, b"ab" * 32]
+)
+def test_only_keys_are_looked_up(decoy, key):
+    store, outside = decoy
+    keys = [key, str(outside), f"../../../{outside.name}"] if key == "" else [key]
+    before = everything(store.root.parent)
+    for key in keys:
+        for call in (
+            store.get,
+            store.row,
+            store.checkpoint_folder,
+            store.load_checkpoint,
+            store.drop_checkpoint,
+            lambda key: store.updates(key, 1),
+            lambda key: store.put_row(key, {}),
+            lambda key: store.save_checkpoint(key, torch.zeros(1), {}),
+            lambda key: store.writing_updates(key, 1, 1, 1).__enter__(),
+        ):
+            with pytest.raises(fu.FucoreError, match="no key of a run"):
+                call(key)
+    assert everything(store.root.parent) == before
+
+
+def test_only_its_own_entries_are_counted_and_pruned(decoy, unkept):
+    store, outside = decoy
+    before = everything(store.root.parent)
+    assert store.keys() == [] and store.size() == 0 and store.prune(days=0) == 0
+    run = unkept.train(1)
+    store.put_row("cd" * 32, {"a": 1})
+    store.save_checkpoint("cd" * 32, run.weights, {})
+    assert store.keys() == [run.key] and store.prune(days=0) > 0 and store.size() == 0 and store.keys() == []
+    assert store.row("cd" * 32) is None and store.load_checkpoint("cd" * 32) is None
+    assert everything(store.root.parent) == before
+
+
+@pytest.mark.parametrize("where", ["runs", "runs/ab", "entry", "file"])
+def test_links_are_not_followed(decoy, unkept, where):
+    """What lies behind a link is neither read, nor moved aside, nor removed."""
+    store, outside = decoy
+    run = unkept.train(1)
+    entry = store._entry(run.key)
+    link = {"runs": entry.parents[1], "runs/ab": entry.parent, "entry": entry, "file": entry / "weights.safetensors"}[where]
+    os.rename(link, outside / "moved")
+    link.symlink_to(outside / "moved")
+    before = everything(outside)
+    if where == "file":
+        with pytest.warns(UserWarning, match="holds links"):
+            assert store.get(run.key) is None
+    else:
+        with pytest.raises(fu.FucoreError, match="behind a link"):
+            store.get(run.key)
+        assert store.keys() == []
+    store.prune(days=0)
+    assert everything(outside) == before
+    assert link.is_symlink() or where == "file"
+
+
+def test_a_store_may_itself_lie_behind_a_link(stored, tmp_path):
+    (tmp_path / "link").symlink_to(stored.store.root, target_is_directory=True)
+    run = stored.train(1)
+    assert torch.equal(Store(tmp_path / "link").get(run.key).weights, run.weights)
+
+
+@pytest.mark.parametrize("files", [{}, {"../../../../outside/run.json": "0"}, {"/etc/hostname": "0"}, ["weights.safetensors"], "weights.safetensors", None])
+def test_an_entry_that_names_other_files_is_set_aside_unread(stored, files):
+    """Entries may come from strangers."""
+    run = stored.train(1)
+    path = stored.store._entry(run.key) / "run.json"
+    body = {**json.loads(path.read_text())["body"], "files": files}
+    path.write_text(json.dumps({"sha256": store._digest(body), "body": body}))
+    with pytest.warns(UserWarning, match="a stored run is damaged"):
+        assert stored.store.get(run.key) is None

@@ -110,6 +110,7 @@ def grouped_memorization(
     ``accuracy``        of the candidate, mean over runs (and folds), with ``accuracy_low`` and ``accuracy_high``
     ``retrained``       of the retrained models, each on groups that it did not help to define, with ``_low`` and ``_high``
     ``gap``             ``|accuracy - retrained|``, with ``difference_low`` and ``difference_high`` of the signed difference
+    ``spread``          standard deviation s between retrained models (needs K >= 3)
     ``noise``           mean gap of *another retrained model*, treated exactly as a candidate (needs K >= 3)
     ``bound``           largest gap that is compatible with the candidate being one more retrained model (see below)
     ``as_retrained``    gap <= bound
@@ -154,7 +155,8 @@ def grouped_memorization(
             row |= {"accuracy": accuracy[g], "accuracy_low": low["accuracy"][g], "accuracy_high": high["accuracy"][g]}
             row |= {"retrained": reference[g], "retrained_low": low["retrained"][g], "retrained_high": high["retrained"][g]}
             row |= {"gap": gap[g], "difference_low": low["difference"][g], "difference_high": high["difference"][g]}
-            row |= {"noise": noise[g], "bound": bound[g], "conclusive": bool(bound[g] < original_gap[g]) if tested[g] else None}
+            row |= {"spread": spread[g], "noise": noise[g]}
+            row |= {"bound": bound[g], "conclusive": bool(bound[g] < original_gap[g]) if tested[g] else None}
             rows.append(row | {"as_retrained": bool(gap[g] <= bound[g]) if tested[g] else None})
     return pd.DataFrame(rows)
 

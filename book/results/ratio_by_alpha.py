@@ -1,0 +1,86 @@
+"""Pruning ratio by Dirichlet alpha, every setting with the same rounds: the table behind the explorer of both knobs.
+
+For each alpha one original model is trained; two clients with enough images leave, one at a time; each case has its own
+retrained models.  Runs are kept in the store, so a call that was stopped goes on where it was.
+
+python book/results/ratio_by_alpha.py npz:/path/cifar10.npz --name cifar10
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+
+import numpy as np
+import pandas as pd
+
+import fucore as fu
+from fucore.evaluation.pooling import pooled
+from fucore.run import hash_of_code, provenance
+
+CLIENTS, ALPHAS, RATIOS = 10, (0.1, 0.5, 1.0, 10.0, np.inf), (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset")
+    parser.add_argument("--name", required=True, help="name of the data in the table")
+    parser.add_argument("--model", default="convnet")
+    parser.add_argument("--precision", default="bf16", help="bf16 or fp32")
+    parser.add_argument("--train-size", type=int)
+    parser.add_argument("--rounds", type=int, default=12, help="of training, one pass each; unlearning takes half of them")
+    parser.add_argument("--retrained", type=int, default=4)
+    parser.add_argument("--leaving", type=int, default=2, help="clients that leave, one at a time")
+    parser.add_argument("--smallest", type=int, default=2000, help="images that a leaving client has at least")
+    parser.add_argument("--alphas", type=float, nargs="+", default=ALPHAS)
+    options = parser.parse_args()
+    data = fu.load(options.dataset, train_size=options.train_size)
+    local, began, done = fu.LocalTraining(epochs=1, batch=32, lr=3e-3), time.perf_counter(), 0
+    steps = len(options.alphas) * (1 + options.leaving * (options.retrained + len(RATIOS)))
+
+    def tell(count: int) -> None:
+        nonlocal done
+        done += count
+        spent = time.perf_counter() - began
+        print(f"{done} of {steps} runs, {spent / 60:.0f} min, about {spent / done * (steps - done) / 60:.0f} min left", flush=True)
+
+    tables, cases = [], []
+    for alpha in options.alphas:
+        clients = fu.partition.dirichlet(data.train.labels, CLIENTS, alpha)
+        fed = fu.Federation(data, clients, options.model, local, precision=options.precision)
+        original = fed.train(options.rounds, seed=0)
+        tell(1)
+        leaving = np.flatnonzero(clients.sizes >= options.smallest)[: options.leaving]
+        groups, tests = [], []
+        for client in leaving.tolist():
+            request = fu.forget.client(client)
+            retrained = fed.without(request).train_many(options.rounds, range(1, 1 + options.retrained))
+            tell(options.retrained)
+            runs = {}
+            for ratio in RATIOS:
+                runs[f"{ratio:g}"] = fu.unlearn("fedmemprune", original, request, ratio=ratio, rounds=options.rounds // 2, seed=client)
+                tell(1)
+            report = fu.compare(runs, original, retrained, request)
+            print(f"alpha {alpha:g}, client {client} of {len(report.indices)} images", report, sep="\n", flush=True)
+            groups.append(report.groups)
+            tests.append(report.summary.assign(retrained_test=[[100 * run.history[-1]["test_accuracy"] for run in retrained]] * len(report.summary)))
+            cases.append(report.groups.assign(alpha=alpha, client=client))
+        table = pooled(groups, options.retrained)
+        summary = pd.concat(tests)
+        references = np.concatenate([table.retrained_test.iloc[0] for table in tests]) / 100
+        for candidate, rows in summary.groupby("candidate", sort=False):
+            if candidate != "Retrained":
+                values = rows.test_accuracy.to_numpy()
+                row = {"candidate": candidate, "group": "test", "accuracy": values.mean(), "retrained": references.mean(), "spread": references.std(ddof=1)}
+                table.loc[len(table)] = row | {"difference": values.mean() - references.mean()}
+        tables.append(table.assign(alpha=alpha))
+    record = {**provenance(data), "data": options.name, "code": hash_of_code(), "model": options.model, "precision": options.precision}
+    record |= {"local": fed.config["local"], "rounds": options.rounds, "recovery_rounds": options.rounds // 2, "clients": CLIENTS}
+    record |= {"retrained": options.retrained, "leaving": options.leaving, "parameters": fed.layout.size, "cores": os.cpu_count()}
+    columns = ["alpha", "client", "candidate", "group", "examples", "accuracy", "retrained", "spread", "bound", "difference_low", "difference_high"]
+    fu.results.keep(f"ratio_by_alpha_{options.name}", {"": pd.concat(tables), "cases": pd.concat(cases)[columns]}, record)
+
+
+if __name__ == "__main__":
+    main()
