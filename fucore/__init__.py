@@ -2,7 +2,7 @@
 
 __version__ = "0.1.0"
 
-from . import domains, findings, papers, params, partition, results
+from . import domains, explorers, findings, papers, params, partition, results
 from . import forgetting as forget
 from .data import Dataset, Split, plant
 from .errors import FucoreError
@@ -19,5 +19,5 @@ from .unlearning import METHODS, method, unlearn
 
 __all__ = [
     "METHODS", "Cost", "Dataset", "Federation", "FucoreError", "Hooks", "LocalTraining", "Partition", "Preprocessing", "Report", "Request",
-    "Run", "Split", "Step", "Store", "Sweep", "compare", "domains", "findings", "forget", "load", "method", "papers", "params", "partition", "plant", "results", "sweep", "unlearn",
+    "Run", "Split", "Step", "Store", "Sweep", "compare", "domains", "explorers", "findings", "forget", "load", "method", "papers", "params", "partition", "plant", "results", "sweep", "unlearn",
 ]  # fmt: skip

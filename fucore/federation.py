@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import pathlib
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -22,15 +23,20 @@ import torch
 from .data import Dataset, Split, hash_splits
 from .engine import Engine, check_device, default_workers, one_thread
 from .errors import FucoreError, require, require_choice, require_number, require_whole
+from .fingerprint import hash_of, hash_of_code, hash_tensor, plain, source_of
 from .forgetting import Request
 from .models import Layout, build, fingerprint
 from .partition import LeakAudit, Partition
 from .progress import progress
-from .run import Cost, Run, hash_of, hash_of_code, hash_tensor, plain, provenance, source_of
+from .run import Cost, Run, provenance
 from .store import BYTES_A_WEIGHT, Store
 from .training import EVALUATION_BATCH, Hooks, LocalTraining, Preprocessing, Worker
 
 CHECKPOINT_SECONDS = 5.0
+NOT_KEPT = (
+    "this run will not be kept in the store, since what {} cannot be told from the code: "
+    "make it a plain function that names only plain values, functions and modules; results are not affected."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +136,8 @@ class Federation:
         }
         key = None if None in config["hooks"] or self.store is None else hash_of(config)
         require(not record_updates or key is not None, "record_updates needs a store to write to, and hooks that are plain functions.")
+        if key is None and self.store is not None and keep:
+            warnings.warn(NOT_KEPT.format("its hooks compute"), stacklevel=2)
         found = key and self.store.get(key)
         if found:
             return dataclasses.replace(found, federation=self)
@@ -323,7 +331,7 @@ class Federation:
             "participation": self.participation,
             "device": torch.device(self.device).type,
             "precision": self.precision,
-            "code": hash_of_code("training.py", "engine.py", "federation.py", "models.py"),  # a stored run of other code is never taken
+            "code": hash_of_code(__name__),  # a stored run of other code is never taken
             "torch": torch.__version__,
         }
 

@@ -13,7 +13,8 @@ import pandas as pd
 
 from .errors import require_choice
 from .federation import Federation
-from .run import hash_of_code, provenance
+from .fingerprint import hash_of_code
+from .run import provenance
 from .store import Store, write_atomically
 
 #: What a run can say about a claim.

@@ -19,7 +19,7 @@ from torch import nn
 
 from ._torchvision import torchvision
 from .errors import require, require_choice
-from .run import hash_tensor, source_of
+from .fingerprint import hash_tensor, source_of
 
 KAIMING_1D_BOUND = 0.1
 _DRAWING = threading.RLock()  # torch has one generator for all threads; a factory may build another network

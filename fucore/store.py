@@ -231,7 +231,7 @@ class Store:
 
     def _own(self, pattern: str) -> list[pathlib.Path]:
         """The store's own entries in one of the folders of ``OWN``; links and things with other names are not."""
-        kind = (pathlib.Path.is_file if pattern.startswith("rows") else pathlib.Path.is_dir)
+        kind = pathlib.Path.is_file if pattern.startswith("rows") else pathlib.Path.is_dir
         found = (path for path in self.root.glob(pattern) if re.fullmatch(OWN[pattern], path.name))
         return [path for path in found if path.resolve() == path and kind(path)]
 

@@ -21,8 +21,8 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from .engine import default_workers
 from .errors import FucoreError, require, require_whole
+from .fingerprint import hash_of, hash_of_code, plain, source_of
 from .progress import progress
-from .run import hash_of, hash_of_code, plain, source_of
 from .store import Store
 
 ATTEMPTS = 3
@@ -55,6 +55,11 @@ def sweep(work: Callable[..., dict], points, *, jobs: int | None = None, store: 
     points = _points(points)
     store = store if isinstance(store, Store) else Store(store)
     code = source_of(work)
+    if code is None:
+        warnings.warn(
+            "rows of this sweep will not be kept: work names things whose code cannot be told, so make it a plain function over plain values.",
+            stacklevel=2,
+        )
     keys = [hash_of(["sweep", code, hash_of_code(), point]) for point in points]
     rows = {key: store.row(key) for key in keys} if code is not None else {}
     rows = {key: row for key, row in rows.items() if row is not None}

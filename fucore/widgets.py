@@ -1,58 +1,76 @@
-"""Explorers: a slider that recomputes in a live notebook and steps through recorded results in the rendered page.
+"""Explorers: sliders that recompute in a live notebook and step through recorded results in the rendered page.
 
 An :class:`Explorer` holds a grid of results.  Shown anywhere it is plain HTML with a few lines of script, so it works in
 the book without a kernel and without a network, follows the page's light or dark colours, and fits a phone.  Shown in
-Jupyter with a kernel it is an ipywidget whose slider computes values that the grid lacks.
+Jupyter with a kernel it is an ipywidget that computes what the grid lacks.
+
+Nothing here needs torch: pages without a kernel are rendered where there is none.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import html
 import json
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from .errors import FucoreError, require
 
+#: Ten colours that can be told apart in light and dark pages (Okabe and Ito's, and two greys).
+CLASS_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#8c6d1f", "#999999", "#5e4fa2")
+
 _CSS = """
 .fu-explorer{margin:1rem 0;padding:.9rem 1rem;border:1px solid #7d859066;border-radius:.5rem;font-size:.92rem;line-height:1.35}
-.fu-explorer .fu-knob{display:flex;flex-wrap:wrap;align-items:center;gap:.3rem .8rem;margin-bottom:.7rem}
-.fu-explorer .fu-knob input{flex:1 1 9rem;min-width:0;accent-color:#0072b2}
-.fu-explorer .fu-knob output{min-width:3.2em;font-variant-numeric:tabular-nums;font-weight:600}
-.fu-explorer .fu-row{display:grid;grid-template-columns:8.5em 1fr 8.2em;gap:.6rem;align-items:center;margin:.28rem 0}
+.fu-explorer p{margin:0 0 .6rem}
+.fu-explorer .fu-knob{display:flex;flex-wrap:wrap;align-items:center;gap:.3rem .8rem;margin-bottom:.5rem}
+.fu-explorer .fu-knob span{min-width:9.5em}
+.fu-explorer .fu-knob input{flex:1 1 9rem;min-width:0;height:1.6rem;accent-color:#0072b2}
+.fu-explorer .fu-knob output{min-width:3.4em;font-variant-numeric:tabular-nums;font-weight:600}
+.fu-explorer .fu-row{display:grid;grid-template-columns:9.5em 1fr 8.4em;gap:.6rem;align-items:center;margin:.28rem 0}
 .fu-explorer .fu-track{position:relative;height:1.25rem;border-bottom:1px solid #7d859055}
 .fu-explorer .fu-track i{position:absolute;top:0;bottom:0}
 .fu-explorer .fu-band{background:#009e7340;border-radius:3px}
 .fu-explorer .fu-mark{width:2px;margin-left:-1px;background:#009e73}
+.fu-explorer .fu-before{width:0;margin-left:-1px;border-left:2px dotted #7d8590}
 .fu-explorer .fu-line{top:50%!important;bottom:auto!important;height:2px;margin-top:-1px;background:#0072b2}
 .fu-explorer .fu-dot{width:.7rem;height:.7rem;margin:.27rem 0 0 -.35rem;border-radius:50%;background:#0072b2;box-shadow:0 0 0 2px #ffffffcc}
-.fu-explorer .fu-line,.fu-explorer .fu-dot,.fu-explorer .fu-band,.fu-explorer .fu-mark{transition:left .25s,width .25s}
+.fu-explorer .fu-held{top:.15rem!important;bottom:.1rem!important}
+.fu-explorer .fu-track i{transition:left .25s,width .25s}
 .fu-explorer .fu-value{font-variant-numeric:tabular-nums;white-space:nowrap}
-.fu-explorer .fu-key{opacity:.85;font-size:.85em;margin-top:.6rem}
+.fu-explorer .fu-say{margin:.6rem 0 .2rem;min-height:2.7em}
+.fu-explorer .fu-answer{display:inline-block;border:2px solid #7d8590;border-radius:.35rem;padding:0 .4em;margin-right:.5em;font-weight:700}
+.fu-explorer .fu-answer:empty{display:none}
+.fu-explorer .fu-key{opacity:.85;font-size:.85em;margin-top:.5rem}
 .fu-explorer .fu-key b{display:inline-block;width:.75em;height:.75em;border-radius:50%;margin:0 .3em 0 .8em}
 .fu-explorer .fu-key b:first-child{margin-left:0}
-@media(max-width:520px){.fu-explorer .fu-row{grid-template-columns:1fr auto;gap:.1rem .6rem}.fu-explorer .fu-track{grid-column:1/3;grid-row:2}}
+.fu-explorer .fu-key b.fu-square{border-radius:0}
+@media(max-width:520px){.fu-explorer .fu-row{grid-template-columns:1fr auto;gap:.1rem .6rem}.fu-explorer .fu-track{grid-column:1/3;grid-row:2}
+.fu-explorer .fu-say{min-height:6.6em}}
 """
 
+# Every frame fills the same slots: positions of the elements marked data-x, words of those marked data-t.
 _SCRIPT = """
 (function(){var box=document.getElementById("@ID@"),data=JSON.parse(box.querySelector("script[type='application/json']").textContent),
-knobs=box.querySelectorAll("input"),rows=box.querySelectorAll(".fu-row"),note=box.querySelector(".fu-note");
+knobs=box.querySelectorAll("input"),marks=box.querySelectorAll("[data-x]"),words=box.querySelectorAll("[data-t]");
 function show(){var key=[];knobs.forEach(function(knob,k){var value=data.knobs[k].values[knob.value];key.push(knob.value);
 knob.parentNode.querySelector("output").textContent=value;knob.setAttribute("aria-valuetext",value)});
-var frame=data.frames[key.join(",")];note.textContent=frame.note;
-frame.rows.forEach(function(row,r){var set=function(name,left,width){var part=rows[r].querySelector(name);part.style.left=left+"%";
-if(width!==undefined)part.style.width=Math.max(0,width)+"%"};
-set(".fu-band",row.reference_low,row.reference_high-row.reference_low);set(".fu-mark",row.reference);
-set(".fu-line",row.low,row.high-row.low);set(".fu-dot",row.value);rows[r].querySelector(".fu-value").textContent=row.text})}
+var frame=data.frames[key.join(",")];
+frame.x.forEach(function(place,m){marks[m].style.left=place[0]+"%";if(place.length>1)marks[m].style.width=place[1]+"%"});
+frame.t.forEach(function(text,t){if(words[t].textContent!==text)words[t].textContent=text})}
 knobs.forEach(function(knob){knob.addEventListener("input",show)})})();
 """
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of an explorer, all in per cent: a value with its interval beside a reference with its interval."""
+    """One line of a frame, all in per cent: a value with its interval beside a reference with its interval.
+
+    ``before``: where the value started from, if that is worth a mark.
+    """
 
     label: str
     value: float
@@ -62,14 +80,52 @@ class Row:
     reference_low: float
     reference_high: float
     text: str
+    before: float | None = None
+
+    def marks(self) -> list[tuple[str, tuple[float, ...]]]:
+        """(class of the mark, (left,) or (left, width)) in per cent of the track."""
+        found = [("fu-band", _span(self.reference_low, self.reference_high)), ("fu-mark", (round(self.reference, 1),))]
+        found += [] if self.before is None else [("fu-before", (round(self.before, 1),))]
+        return [*found, ("fu-line", _span(self.low, self.high)), ("fu-dot", (round(self.value, 1),))]
+
+
+@dataclass(frozen=True)
+class Held:
+    """One line of a frame: how many examples of each class a client holds, ``longest`` being the length of the track."""
+
+    label: str
+    counts: tuple[int, ...]
+    longest: int
+    text: str
+
+    def marks(self) -> list[tuple[str, tuple[float, float]]]:
+        """(class of the mark, (left, width)) in per cent of the track, one a class."""
+        ends = [100 * sum(self.counts[: place + 1]) / self.longest for place in range(len(self.counts))]
+        return [("fu-held", _span(start, end)) for start, end in zip([0.0, *ends], ends)]
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What an explorer shows at one setting of its knobs."""
+    """What an explorer shows at one setting of its knobs: rows, an ``answer`` in a word or two, and a ``note`` in a sentence."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[Row | Held, ...]
     note: str = ""
+    answer: str = ""
+
+    def slots(self) -> dict:
+        """What the page's script fills in: ``x``, places of the marks, and ``t``, words."""
+        places = [list(place) for row in self.rows for _, place in row.marks()]
+        return {"x": places, "t": [*(row.text for row in self.rows), self.answer, self.note]}
+
+    def to_html(self) -> str:
+        """The frame as HTML with the same slots."""
+        rows = "".join(
+            f'<div class="fu-row"><span>{html.escape(row.label)}</span><span class="fu-track">{_marks(row)}</span>'
+            f'<span class="fu-value" data-t>{html.escape(row.text)}</span></div>'
+            for row in self.rows
+        )
+        say = f'<b class="fu-answer" data-t>{html.escape(self.answer)}</b><span class="fu-note" data-t>{html.escape(self.note)}</span>'
+        return f'{rows}<div class="fu-say" aria-live="polite">{say}</div>'
 
 
 @dataclass(eq=False)
@@ -77,22 +133,24 @@ class Explorer:
     """Sliders over a grid of frames.
 
     ``knobs``: name to the values on the slider; ``frames``: one :class:`Frame` for each combination, keyed by the tuple of
-    values; ``start``: the combination shown first; ``compute``: function from values to a new frame, for settings off the grid
-    in a live notebook.
+    values; ``start``: the combination shown first; ``key``: pairs of colour and name for the legend, ``footnote`` after it.
+    In a live notebook ``compute``, a function from values to a new frame, is asked for what the grid lacks, on sliders with
+    the ``stops`` given for a knob (default: those of the grid).  With ``fresh`` the grid is of other data than ``compute`` works
+    on, so that live everything is computed.
     """
 
     title: str
     knobs: dict[str, tuple[float, ...]]
     frames: dict[tuple[float, ...], Frame]
     start: tuple[float, ...]
-    value_name: str = "unlearned"
-    reference_name: str = "retrained"
+    key: Sequence[tuple[str, str]] = (("#0072b2", "unlearned"), ("#009e73", "retrained"))
+    footnote: str = ""
     compute: Callable[..., Frame] | None = field(default=None, repr=False)
+    stops: dict[str, tuple[float, ...]] = field(default_factory=dict, repr=False)
+    fresh: bool = False
 
     def __post_init__(self):
-        expected = 1
-        for values in self.knobs.values():
-            expected *= len(values)
+        expected = math.prod(map(len, self.knobs.values()))
         require(
             len(self.frames) == expected and self.start in self.frames,
             f"the explorer has {len(self.frames)} frames for {expected} settings; every setting needs one, the start included.",
@@ -103,22 +161,19 @@ class Explorer:
     def to_html(self) -> str:
         """The explorer as self-contained HTML: works without a kernel and without a network."""
         places = [values.index(value) for values, value in zip(self.knobs.values(), self.start)]
-        data = {
-            "knobs": [{"name": name, "values": [f"{value:g}" for value in values]} for name, values in self.knobs.items()],
-            "frames": {},
-        }
+        data = {"knobs": [{"name": name, "values": list(map(shown, values))} for name, values in self.knobs.items()], "frames": {}}
         for key, frame in self.frames.items():
             index = ",".join(str(values.index(value)) for values, value in zip(self.knobs.values(), key))
-            data["frames"][index] = {"note": frame.note, "rows": [_rounded(row) for row in frame.rows]}
+            data["frames"][index] = frame.slots()
         text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
         identity = "fu-" + hashlib.sha256(text.encode()).hexdigest()[:10]
         sliders = "".join(
             f'<label class="fu-knob"><span>{html.escape(name)}</span><input type="range" min="0" max="{len(values) - 1}" step="1" value="{place}" '
-            f'aria-valuetext="{values[place]:g}"><output>{values[place]:g}</output></label>'
+            f'aria-valuetext="{shown(values[place])}"><output>{shown(values[place])}</output></label>'
             for (name, values), place in zip(self.knobs.items(), places)
         )
         return (
-            f'<div class="fu-explorer" id="{identity}"><style>{_CSS}</style><p><strong>{html.escape(self.title)}</strong></p>{sliders}{self._body(self.frames[self.start])}'
+            f'<div class="fu-explorer" id="{identity}"><style>{_CSS}</style>{self._title()}{sliders}{self._body(self.frames[self.start])}'
             f'<script type="application/json">{text}</script><script>{_SCRIPT.replace("@ID@", identity)}</script></div>'
         )
 
@@ -126,45 +181,56 @@ class Explorer:
         """The explorer as an ipywidget that computes settings its grid lacks (each is remembered)."""
         import ipywidgets
 
-        picture, status = ipywidgets.HTML(), ipywidgets.HTML()
+        picture, status, progress = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.Output()
         boxes = [
-            ipywidgets.FloatSlider(
-                value=value, min=min(values), max=max(values), step=0.05, description=name.split(" ")[-1], continuous_update=False
+            ipywidgets.SelectionSlider(
+                options=[(shown(each), each) for each in sorted({*values, *self.stops.get(name, ())})],
+                value=value,
+                description=name,
+                continuous_update=False,
+                style={"description_width": "11em"},
+                layout={"width": "min(100%, 44em)"},
             )
             for (name, values), value in zip(self.knobs.items(), self.start)
         ]
-        known = dict(self.frames)
+        known = {} if self.fresh else dict(self.frames)
+
+        def draw(frame: Frame) -> None:
+            picture.value = f'<div class="fu-explorer"><style>{_CSS}</style>{self._title()}{self._body(frame)}</div>'
 
         def show(_=None):
-            key = tuple(round(box.value, 6) for box in boxes)
+            key = tuple(box.value for box in boxes)
             if key not in known:
                 if self.compute is None:
                     status.value = "<em>not on the recorded grid</em>"
                     return
-                status.value = "<em>computing …</em>"
+                status.value = f"<em>computing {html.escape(', '.join(f'{box.description} = {shown(box.value)}' for box in boxes))} …</em>"
                 try:
-                    known[key] = self.compute(*key)
+                    with progress, contextlib.ExitStack() as cleared:  # bars of the training go where the reader looks
+                        cleared.callback(progress.clear_output)
+                        known[key] = self.compute(*key)
                 except FucoreError as error:
                     status.value = f"<em>{html.escape(str(error))}</em>"
                     return
             status.value = ""
-            picture.value = f'<div class="fu-explorer"><style>{_CSS}</style><p><strong>{html.escape(self.title)}</strong></p>{self._body(known[key])}</div>'
+            draw(known[key])
 
         for box in boxes:
             box.observe(show, "value")
-        show()
-        return ipywidgets.VBox([*boxes, status, picture])
+        draw(self.frames[self.start])
+        if self.fresh:
+            status.value = "<em>Shown is the kept grid; move a slider to compute with this notebook's own data.</em>"
+        return ipywidgets.VBox([*boxes, status, progress, picture])
+
+    def _title(self) -> str:
+        return f"<p><strong>{html.escape(self.title)}</strong></p>"
 
     def _body(self, frame: Frame) -> str:
-        rows = "".join(
-            f'<div class="fu-row"><span>{html.escape(row.label)}</span><span class="fu-track">'
-            f'<i class="fu-band" style="left:{row.reference_low:.1f}%;width:{row.reference_high - row.reference_low:.1f}%"></i><i class="fu-mark" style="left:{row.reference:.1f}%"></i>'
-            f'<i class="fu-line" style="left:{row.low:.1f}%;width:{max(0.0, row.high - row.low):.1f}%"></i><i class="fu-dot" style="left:{row.value:.1f}%"></i>'
-            f'</span><span class="fu-value">{html.escape(row.text)}</span></div>'
-            for row in frame.rows
+        squares = any(isinstance(row, Held) for row in frame.rows)
+        names = "".join(
+            f'<b{" class=fu-square" if squares else ""} style="background:{colour}"></b>{html.escape(name)}' for colour, name in self.key
         )
-        key = f'<div class="fu-key"><b style="background:#0072b2"></b>{self.value_name}<b style="background:#009e73"></b>{self.reference_name}, with 95 % intervals (accuracies below the groups: ±2 standard deviations over models); scale 0–100 %</div>'
-        return f'{rows}<div class="fu-note" aria-live="polite">{html.escape(frame.note)}</div>{key}'
+        return f'{frame.to_html()}<div class="fu-key">{names}{html.escape(self.footnote)}</div>'
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         bundle = {"text/plain": repr(self), "text/html": self.to_html()}
@@ -177,42 +243,30 @@ class Explorer:
         return f"Explorer({self.title!r}: {' × '.join(f'{name} {len(values)}' for name, values in self.knobs.items())} settings)"
 
 
-def ratio_frame(report, candidate: str) -> Frame:
-    """A frame of group accuracies and test accuracy of one candidate of a :class:`~fucore.evaluation.report.Report`."""
-    groups = report.groups[report.groups.candidate == candidate]
-    summary = report.summary.set_index("candidate")
-    rows = []
-    for row in groups.itertuples():
-        text = f"{100 * row.accuracy:.0f} vs {100 * row.retrained:.0f} %"
-        numbers = (row.accuracy, row.accuracy_low, row.accuracy_high, row.retrained, row.retrained_low, row.retrained_high)
-        rows.append(
-            Row(f"group {row.group}", *(100 * number for number in numbers), text + (" ≈" if row.as_retrained and row.conclusive else ""))
-        )
-    for name in ("forget", "test"):
-        value, reference = (100 * summary.loc[who, f"{name}_accuracy"] for who in (candidate, "Retrained"))
-        half, reference_half = (2 * _finite(100 * summary.loc[who, f"{name}_accuracy_std"]) for who in (candidate, "Retrained"))
-        text = f"{value:.1f} vs {reference:.1f} %"
-        rows.append(
-            Row(
-                f"{name} accuracy",
-                value,
-                max(0, value - half),
-                min(100, value + half),
-                reference,
-                max(0, reference - reference_half),
-                min(100, reference + reference_half),
-                text,
-            )
-        )
-    return Frame(tuple(rows), report.verdict(candidate))
+def shown(value: float) -> str:
+    """A knob's value in words: an infinite Dirichlet concentration is an even split."""
+    return "even" if math.isinf(value) else f"{value:g}"
 
 
-def _rounded(row: Row) -> dict:
-    return {key: round(value, 1) if isinstance(value, float) else value for key, value in vars(row).items() if key != "label"}
+def logarithmic(low: float, high: float, per_decade: int = 10) -> tuple[float, ...]:
+    """Stops of a logarithmic slider from ``low`` to ``high``, rounded to two digits, and infinity (even) as the last."""
+    steps = round(per_decade * math.log10(high / low))
+    return (*dict.fromkeys(float(f"{low * (high / low) ** (step / steps):.2g}") for step in range(steps + 1)), math.inf)
 
 
-def _finite(value: float) -> float:
-    return value if value == value else 0.0
+def _span(low: float, high: float) -> tuple[float, float]:
+    """(left, width) of a mark from ``low`` to ``high``."""
+    return round(low, 1), round(max(0.0, high - low), 1)
+
+
+def _marks(row: Row | Held) -> str:
+    """The row's marks as HTML; the classes of what a client holds have colours of their own."""
+    parts = []
+    for number, (name, place) in enumerate(row.marks()):
+        colour = f";background:{CLASS_COLOURS[number % len(CLASS_COLOURS)]}" if name == "fu-held" else ""
+        width = f";width:{place[1]}%" if len(place) > 1 else ""
+        parts.append(f'<i class="{name}" data-x style="left:{place[0]}%{width}{colour}"></i>')
+    return "".join(parts)
 
 
 def _has_kernel() -> bool:

@@ -62,6 +62,8 @@ def test_time_to_accuracy_and_speed_up(judged):
     assert speed_up([quick, quick, never], [slow]) == pytest.approx(7 / 3), "the median run counts"
     assert time_to_accuracy(slow, 0.5) == 400 and time_to_accuracy(slow, 0.5, "round") == 4 and time_to_accuracy(never, 0.5) == np.inf
     staged = dataclasses.replace(run, history=[{**history(0.95)[0], "stage": "reset"}, *history(0.1, 0.9, 0.9, 0.9)])
+    located = dataclasses.replace(run, history=[*history(0.95, 0.95, 0.95), {**history(0.2)[0], "stage": "reset"}, *history(0.1, 0.9)])
+    assert time_to_accuracy(located, 0.8) == np.inf, "what was reached before the reset has not forgotten yet"
     assert time_to_accuracy(staged, 0.9) == 400, "the moment after a reset is not a trained model"
 
 

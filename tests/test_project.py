@@ -22,6 +22,7 @@ ORDER = [
     "partition",
     "domains",
     "forgetting",
+    "fingerprint",
     "run",
     "models",
     "units",
@@ -38,6 +39,7 @@ ORDER = [
     "results",
     "plots",
     "widgets",
+    "explorers",
     "params",
 ]
 

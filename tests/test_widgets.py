@@ -4,7 +4,8 @@ import re
 import pytest
 
 import fucore as fu
-from fucore.widgets import Explorer, Frame, Row, ratio_frame
+from fucore.explorers import decided, entropy, partition_explorer, partition_frame, ratio_frame
+from fucore.widgets import Explorer, Frame, Held, Row, logarithmic
 
 
 def row(value, label="group"):
@@ -20,8 +21,8 @@ def explorer():
 def test_html_holds_every_frame_and_loads_nothing(explorer):
     page = explorer.to_html()
     data = json.loads(re.search(r'<script type="application/json">(.*?)</script>', page, re.S)[1].replace("<\\/", "</"))
-    assert len(data["frames"]) == 6 and data["frames"]["1,1"]["note"] == "at 2.0 and 0.5"
-    assert "at 2.0 and 0.5</div>" in page, "without script the first frame shows"
+    assert len(data["frames"]) == 6 and data["frames"]["1,1"]["t"][-1] == "at 2.0 and 0.5"
+    assert "at 2.0 and 0.5</span>" in page, "without script the first frame shows"
     assert "http" not in page and "src=" not in page
     assert page == explorer.to_html(), "byte-stable"
 
@@ -29,6 +30,12 @@ def test_html_holds_every_frame_and_loads_nothing(explorer):
 def test_a_recorded_notebook_keeps_html_and_no_widget(explorer):
     explorer.compute = lambda *_: None
     assert set(explorer._repr_mimebundle_()) == {"text/html", "text/plain"}
+
+
+def test_every_frame_fills_the_slots_of_the_page(explorer):
+    page = explorer.to_html()
+    for frame in explorer.frames.values():
+        assert len(frame.slots()["x"]) == page.count(" data-x ") and len(frame.slots()["t"]) == page.count(" data-t>")
 
 
 def test_live_sliders_show_recorded_frames_and_compute_others(explorer):
@@ -40,8 +47,9 @@ def test_live_sliders_show_recorded_frames_and_compute_others(explorer):
             raise fu.FucoreError("b is too large.")
         return Frame((row(77.0),), "computed")
 
-    explorer.compute = compute
-    first, second, status, picture = explorer.live().children
+    explorer.compute, explorer.stops = compute, {"ratio ρ": (2.5,), "spread α": (0.25, float("inf"))}
+    first, second, status, _, picture = explorer.live().children
+    assert [value for _, value in first.options] == [1.0, 2.0, 2.5, 3.0] and second.options[-1] == ("even", float("inf"))
     assert "at 2.0 and 0.5" in picture.value and asked == []
     first.value = 3.0
     assert "at 3.0 and 0.5" in picture.value and asked == []
@@ -51,6 +59,20 @@ def test_live_sliders_show_recorded_frames_and_compute_others(explorer):
     assert "computed" in picture.value and "77 vs 50 %" in picture.value and status.value == ""
     second.value, second.value = 0.0, 0.25
     assert asked == [(2.5, 0.5), (2.5, 0.25), (2.5, 0.0)], "each setting is computed once"
+
+
+def test_a_grid_of_other_data_is_shown_first_and_never_mixed_with_what_is_computed(explorer):
+    explorer.compute, explorer.fresh = (lambda a, b: Frame((row(33.0),), f"computed {a} {b}")), True
+    first, second, status, _, picture = explorer.live().children
+    assert "at 2.0 and 0.5" in picture.value and "kept grid" in status.value
+    first.value = 3.0
+    assert "computed 3.0 0.5" in picture.value, "though (3, 0.5) is on the grid"
+
+
+def test_logarithmic_stops_end_with_even():
+    stops = logarithmic(0.01, 100)
+    assert stops[0] == 0.01 and stops[-2:] == (100.0, float("inf")) and {0.1, 0.5, 1.0, 10.0} <= set(stops)
+    assert all(1.1 < high / low < 1.4 for low, high in zip(stops, stops[1:-1])), "equal steps of the logarithm"
 
 
 def test_a_hole_in_the_grid_is_refused(explorer):
@@ -72,3 +94,24 @@ def test_frame_of_a_report(judged):
     frame = ratio_frame(report, "ρ=0.5")
     assert [row.label for row in frame.rows][-2:] == ["forget accuracy", "test accuracy"] and len(frame.rows) == 7
     assert all(0 <= row.low <= row.value <= row.high <= 100 for row in frame.rows)
+    assert frame.rows[0].before == 100 * report.groups.accuracy.iloc[0] and frame.answer
+    rows = report.groups[report.groups.candidate == "ρ=0.5"]
+    assert decided(frame) == (~rows.as_retrained.astype(bool) | rows.conclusive.astype(bool)).sum()
+
+
+def test_partitions_are_shown_with_entropy_and_audit(digits):
+    labels = digits.train.labels
+    explorer = partition_explorer(lambda alpha: fu.partition.dirichlet(labels, 4, alpha), labels, digits.classes, digits.train.images)
+    even, odd = explorer.frames[(float("inf"),)], explorer.frames[(0.01,)]
+    assert "no example is held by two clients" in even.note and "Labels of a client: 3.3 bits" in even.note
+    assert all(isinstance(held, Held) and sum(held.counts) == int(held.text.split(" ")[0]) for held in odd.rows)
+    assert sum(sum(held.counts) for held in odd.rows) == len(labels)
+    leak = fu.partition.overlapping(labels, 4, seed=1)
+    assert "held by another client too" in partition_frame(leak, labels, digits.classes).note
+    html = explorer.to_html()
+    assert "even" in html and html.count("fu-held") >= 4 * 10
+    assert explorer.compute(0.3) == partition_frame(fu.partition.dirichlet(labels, 4, 0.3), labels, digits.classes, digits.train.images)
+
+
+def test_entropy():
+    assert entropy([5, 0]) == 0 and entropy([2, 2]) == 1 and entropy([0, 0]) == 0 and entropy([1] * 8) == pytest.approx(3)

@@ -2,6 +2,8 @@
 
 * Every page made from a notebook gets, under its title, the command that reruns it and the table of its parameters,
   read from the cell tagged ``parameters``.
+* ``{explorer} both`` puts the explorer of both knobs on a page without a notebook, ``{explorer} idea`` the picture of the idea; both
+  come from kept results and need neither a kernel nor torch.
 * MathJax is served from the book itself (files of the package sphinx-mathjax-offline).
 * The build fails when a page would load anything from another host.
 """
@@ -17,6 +19,8 @@ import sys
 
 import sphinx
 from docutils import nodes
+from docutils.parsers.rst import Directive
+from sphinx.ext.autodoc.mock import mock
 from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
@@ -97,6 +101,20 @@ def _table(head, rows):
     return table
 
 
+class Explorer(Directive):
+    """Kept results as an explorer or a picture."""
+
+    required_arguments = 1
+
+    def run(self):
+        with mock(self.state.document.settings.env.config.autodoc_mock_imports):  # the page is rendered where there is no torch
+            from fucore import explorers
+        makers = {"both": lambda: explorers.ratio_by_alpha().to_html(), "idea": explorers.idea_picture}
+        if self.arguments[0] not in makers:
+            raise self.error(f"there is no explorer {self.arguments[0]!r}, only: {', '.join(makers)}.")
+        return [nodes.raw("", makers[self.arguments[0]](), format="html")]
+
+
 def drop_thebe(app, page, template, context, doctree):
     """Jupyter Book always adds Thebe's scripts, twice, which is an error in the browser; the book has no live kernels to offer."""
     context["script_files"] = [
@@ -128,6 +146,7 @@ def forbid_foreign_hosts(app, exception):
 
 
 def setup(app):
+    app.add_directive("explorer", Explorer)
     app.connect("doctree-read", add_rerun_box)
     app.connect("html-page-context", drop_thebe, priority=900)
     app.connect("build-finished", add_mathjax)

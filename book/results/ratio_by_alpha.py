@@ -17,7 +17,8 @@ import pandas as pd
 
 import fucore as fu
 from fucore.evaluation.pooling import pooled
-from fucore.run import hash_of_code, provenance
+from fucore.fingerprint import hash_of_code
+from fucore.run import provenance
 
 CLIENTS, ALPHAS, RATIOS = 10, (0.1, 0.5, 1.0, 10.0, np.inf), (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -64,7 +65,9 @@ def main() -> None:
             report = fu.compare(runs, original, retrained, request)
             print(f"alpha {alpha:g}, client {client} of {len(report.indices)} images", report, sep="\n", flush=True)
             groups.append(report.groups)
-            tests.append(report.summary.assign(retrained_test=[[100 * run.history[-1]["test_accuracy"] for run in retrained]] * len(report.summary)))
+            tests.append(
+                report.summary.assign(retrained_test=[[100 * run.history[-1]["test_accuracy"] for run in retrained]] * len(report.summary))
+            )
             cases.append(report.groups.assign(alpha=alpha, client=client))
         table = pooled(groups, options.retrained)
         summary = pd.concat(tests)
@@ -72,13 +75,31 @@ def main() -> None:
         for candidate, rows in summary.groupby("candidate", sort=False):
             if candidate != "Retrained":
                 values = rows.test_accuracy.to_numpy()
-                row = {"candidate": candidate, "group": "test", "accuracy": values.mean(), "retrained": references.mean(), "spread": references.std(ddof=1)}
+                row = {
+                    "candidate": candidate,
+                    "group": "test",
+                    "accuracy": values.mean(),
+                    "retrained": references.mean(),
+                    "spread": references.std(ddof=1),
+                }
                 table.loc[len(table)] = row | {"difference": values.mean() - references.mean()}
         tables.append(table.assign(alpha=alpha))
     record = {**provenance(data), "data": options.name, "code": hash_of_code(), "model": options.model, "precision": options.precision}
     record |= {"local": fed.config["local"], "rounds": options.rounds, "recovery_rounds": options.rounds // 2, "clients": CLIENTS}
     record |= {"retrained": options.retrained, "leaving": options.leaving, "parameters": fed.layout.size, "cores": os.cpu_count()}
-    columns = ["alpha", "client", "candidate", "group", "examples", "accuracy", "retrained", "spread", "bound", "difference_low", "difference_high"]
+    columns = [
+        "alpha",
+        "client",
+        "candidate",
+        "group",
+        "examples",
+        "accuracy",
+        "retrained",
+        "spread",
+        "bound",
+        "difference_low",
+        "difference_high",
+    ]
     fu.results.keep(f"ratio_by_alpha_{options.name}", {"": pd.concat(tables), "cases": pd.concat(cases)[columns]}, record)
 
 

@@ -40,6 +40,8 @@ def time_to_accuracy(run: Run, target: float, unit: str = "examples") -> float:
 def speed_up(runs: Sequence[Run], retrained: Sequence[Run], unit: str = "examples") -> float:
     """How many times sooner the median run reaches :func:`target_accuracy` than the retrained models' mean curve; NaN if never.
 
+    Rounds before the method's last stage, such as the one in which FedMemPrune locates what to reset, are spent but not counted as unlearned.
+
     The paper compares times to each method's own peak, which is noisy; here both must reach the same target.
     """
     target = target_accuracy(retrained)
@@ -54,8 +56,9 @@ def _first(rows, accuracies, target, unit) -> float:
 
 
 def _trained(run: Run) -> list[dict]:
-    """The recorded rounds; the moment after a reset is not a trained model and does not count."""
-    return [row for row in run.history if "stage" not in row]
+    """The recorded rounds after the last stage: what came before a reset has not forgotten yet, the moment after it is not trained."""
+    last = max((place for place, row in enumerate(run.history) if "stage" in row), default=-1)
+    return run.history[last + 1 :]
 
 
 def _accuracies(run: Run) -> list[float]:

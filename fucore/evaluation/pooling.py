@@ -52,9 +52,7 @@ def pooled(cases: Sequence[pd.DataFrame], models: int) -> pd.DataFrame:
     result["difference"] = result.accuracy - result.retrained
     result["bound"] = stats.t.ppf(0.5 + CONFIDENCE / 2, freedom) * result.spread * np.sqrt((1 + 1 / models) / len(tables))
     original = result.difference.xs("Original", level="candidate")
-    result["answer"] = [
-        answer(row.difference, row.bound, original[group]) for (_, group), row in zip(result.index, result.itertuples())
-    ]
+    result["answer"] = [answer(row.difference, row.bound, original[group]) for (_, group), row in zip(result.index, result.itertuples())]
     return result.reset_index()
 
 

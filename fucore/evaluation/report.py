@@ -15,8 +15,9 @@ import pandas as pd
 from ..data import Split
 from ..errors import require, require_choice
 from ..federation import Federation
+from ..fingerprint import hash_tensor, plain
 from ..forgetting import Request
-from ..run import Run, hash_tensor, listed, plain
+from ..run import Run, listed
 from . import cost, fairness
 from .gme import Judges, assign_groups, group_accuracy, group_names, grouped_memorization
 
@@ -52,8 +53,8 @@ class Report:
         table["test acc."] = [f"{100 * value:.1f}" for value in summary.test_accuracy]
         table["local fairness"] = ["–" if np.isnan(value) else f"{value:.4f}" for value in summary.local_fairness]
         table["examples ×1000"] = [f"{value / 1000:.0f}" for value in summary.examples]
-        table["to target ×1000"] = [f"{value / 1000:.0f}" if np.isfinite(value) else "–" for value in summary.examples_to_target]
-        table["speed-up"] = ["–" if np.isnan(value) else f"{value:.1f}×" for value in summary.speed_up]
+        table["to target ×1000"] = [f"{value / 1000:.0f}" if np.isfinite(value) else "never" for value in summary.examples_to_target]
+        table["speed-up"] = ["–" if name == "Original" else times(value) for name, value in summary.speed_up.items()]
         table.index.name = None
         return table
 
@@ -102,7 +103,7 @@ class Report:
             f"Accuracy in per cent in groups of {sizes} forgotten examples, from the most to the least memorized (percentiles of the score), and in brackets the gap to retraining.\n"
             "≈ cannot be told from one more retrained model, where the original can; ? too few examples or models to tell even the original.\n"
             "Row Retrained: gap of another retrained model, ± largest gap that could be one. Local fairness: 0 is even. "
-            "To target: examples until test accuracy is within half a point of retraining's best, – if never.\n"
+            "To target: examples until test accuracy is within half a point of retraining's best, counted from the last reset on. Speed-up: to that target, against retraining.\n"
             f"{self.retrained_models} retrained models, {self.protocol} groups. {self.leak}"
         )
 
@@ -248,6 +249,11 @@ def cell(row, candidate: str) -> str:
         return f"{100 * row.accuracy:.1f}{gap}" + ("" if np.isnan(row.bound) else f" ±{100 * row.bound:.0f}")
     mark = "" if not row.as_retrained else " ≈" if row.conclusive else " ?"
     return f"{100 * row.accuracy:.1f}{gap}{mark}"
+
+
+def times(speed_up: float) -> str:
+    """A speed-up in words: ``1.9×``, or ``never`` where the accuracy was not reached."""
+    return f"{speed_up:.1f}×" if speed_up > 0 else "never"
 
 
 def _std(values: np.ndarray) -> float:

@@ -1,6 +1,6 @@
 """Figures printed in the two papers, to stand beside ours; per cent unless noted, ``_std`` as printed, ``_gap`` to the retrained row.
 
-``table1_main``, ``tableF2...`` to ``tableH10...``: Wei et al., "Rethinking Federated Unlearning via the Lens of Memorization", KDD 2026.  ``local_fairness`` lost its scale factor in print: compare within one table only.
+``table1_main``, ``tableF2...`` to ``tableH10...``: Wei et al., "Rethinking Federated Unlearning via the Lens of Memorization", KDD 2026.  The scale factor of ``local_fairness`` is missing in our copy of the text: compare within one table only.
 ``wild_table4_routes``, ``wild_table5_6_class0_per_client`` and ``wild_table7_8_per_label``: Huang et al., "Federated Unlearning in the Wild",
 Tables 4 to 8.  The blocks of Table 8 that are called clients 1 to 3 have the class-0 figures of clients 3 to 5 in Table 6.
 """

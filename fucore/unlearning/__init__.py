@@ -17,6 +17,7 @@ import importlib
 import inspect
 import pkgutil
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -24,11 +25,12 @@ import numpy as np
 import torch
 
 from ..errors import FucoreError, require, require_choice, require_whole
-from ..federation import Federation
+from ..federation import NOT_KEPT, Federation
+from ..fingerprint import hash_of, hash_of_code, hash_tensor, plain, source_of
 from ..forgetting import Request
 from ..models import derived_seed
 from ..partition import Partition
-from ..run import Cost, Run, hash_of, hash_of_code, hash_tensor, plain, provenance, source_of
+from ..run import Cost, Run, provenance
 from ..store import BYTES_A_WEIGHT
 from ..training import Hooks
 
@@ -298,9 +300,11 @@ def unlearn(name: str, original: Run, request: Request, *, seed: int = 0, **para
         "original": hash_tensor(original.weights),
         "remaining": task.remaining.config,
         "forgotten": federation.config,
-        "code": [source_of(chosen.function), hash_of_code("unlearning/__init__.py", "units.py")],
+        "code": [source_of(chosen.function), hash_of_code(__name__)],
     }
     key = None if federation.store is None or config["code"][0] is None else hash_of(config)
+    if key is None and federation.store is not None:
+        warnings.warn(NOT_KEPT.format(f"the method {name} computes"), stacklevel=2)
     found = key and federation.store.get(key)
     if found:
         return dataclasses.replace(found, federation=federation)

@@ -85,8 +85,8 @@ def published_initial_values(layout: Layout, seed: int) -> torch.Tensor:
 def automatic_ratio(importance: torch.Tensor, upper: float = 0.98) -> float:
     """Share of parameters below the decade under the one where importance rises, clamped to [0.05, 0.9].
 
-    ``e = floor(log10 Q_0.98(I))``, ``ratio = share of I < 10^(e-1)``.  Appendix H.2 describes the rule in words, its
-    exponents were lost in print; this is a reconstruction.  Zero importance counts as below everything.
+    ``e = floor(log10 Q_0.98(I))``, ``ratio = share of I < 10^(e-1)``.  Appendix H.2 describes the rule in words; its
+    exponents are missing in our copy of the text, so this is a reconstruction.  Zero importance counts as below everything.
     """
     importance = importance.double()
     level = float(importance.kthvalue(math.ceil(upper * importance.numel())).values)

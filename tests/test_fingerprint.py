@@ -1,0 +1,123 @@
+"""No result is silently stale, and none is silently never kept."""
+
+import importlib.util
+import pathlib
+import shutil
+
+import pytest
+
+import fucore as fu
+from fucore.fingerprint import source_of
+from fucore.store import Store
+from fucore.unlearning._units import units_of
+
+
+def test_helpers_and_globals_of_a_hook_count(monkeypatch):
+    first = source_of(lambda w, g: helper(g))
+    monkeypatch.setitem(globals(), "FACTOR", 3.0)
+    assert source_of(lambda w, g: helper(g)) != first
+    inside = lambda: source_of(lambda w, g: [helper(each) for each in g])
+    before = inside()
+    monkeypatch.setitem(globals(), "FACTOR", 4.0)
+    assert inside() != before, "globals inside a comprehension count"
+    monkeypatch.setitem(globals(), "original", object())
+    assert source_of(lambda w, g: w.original) is not None, "an attribute is not the global of the same name"
+    assert source_of(None) == "" and source_of(Store().get) is None
+
+
+FACTOR = 2.0
+
+
+def helper(gradient):
+    """Scale."""
+    return gradient.mul_(FACTOR)
+
+
+@pytest.fixture
+def twin(tmp_path):
+    """A copy of the library to edit, and a function that gives the hash of some of its modules as they then are."""
+    shutil.copytree(pathlib.Path(fu.__file__).parent, tmp_path / "twin", ignore=shutil.ignore_patterns("__pycache__"))
+
+    def hashes(*modules):
+        spec = importlib.util.spec_from_file_location("twin.fingerprint", tmp_path / "twin" / "fingerprint.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module.hash_of_code(*(f"twin.{name}" for name in modules))
+
+    return tmp_path / "twin", hashes
+
+
+TRAINING, FEDCCCU, ALL = ("federation",), ("unlearning.fedcccu",), ()
+
+
+@pytest.mark.parametrize(
+    "file, voided",
+    [
+        ("training.py", {TRAINING, FEDCCCU, ALL}),
+        ("data.py", {TRAINING, FEDCCCU, ALL}),
+        ("partition.py", {TRAINING, FEDCCCU, ALL}),
+        ("models.py", {TRAINING, FEDCCCU, ALL}),
+        ("forgetting.py", {TRAINING, FEDCCCU, ALL}),
+        ("unlearning/_units.py", {FEDCCCU, ALL}),
+        ("units.py", {FEDCCCU, ALL}),
+        ("unlearning/__init__.py", {FEDCCCU, ALL}),
+        ("unlearning/pga.py", {ALL}),
+        ("evaluation/gme.py", {ALL}),
+        ("plots.py", set()),
+        ("widgets.py", set()),
+    ],
+)
+def test_a_change_of_code_voids_what_depends_on_it_and_nothing_else(twin, file, voided):
+    folder, hashes = twin
+    before = {modules: hashes(*modules) for modules in (TRAINING, FEDCCCU, ALL)}
+    text = (folder / file).read_text()
+    (folder / file).write_text(text.replace('"""', '"""Another docstring. ', 1) + "\n# a comment\n")
+    assert {modules: hashes(*modules) for modules in before} == before, "words change nothing"
+    (folder / file).write_text(text + "\nADDED = 1\n")
+    assert {modules for modules in before if hashes(*modules) != before[modules]} == voided
+
+
+def test_a_module_that_is_imported_in_a_function_counts(twin):
+    folder, hashes = twin
+    (folder / "late.py").write_text("SHARE = 1\n")
+    (folder / "engine.py").write_text((folder / "engine.py").read_text() + "\ndef late():\n    from .late import SHARE\n    return SHARE\n")
+    before = hashes("federation"), hashes("partition")
+    (folder / "late.py").write_text("SHARE = 2\n")
+    assert hashes("federation") != before[0] and hashes("partition") == before[1]
+
+
+@pytest.mark.parametrize("name", sorted(fu.METHODS))
+def test_every_method_can_be_told_from_its_code(name, digits):
+    units_of(fu.Federation(digits, fu.partition.iid(digits.train.labels, 2), store=None))  # fills the state of its thread
+    assert source_of(fu.METHODS[name].function) is not None
+
+
+def test_code_of_the_library_that_a_function_names_counts():
+    from fucore.evaluation import gme
+
+    def by_name(step):
+        return gme.assign_groups(step)
+
+    def by_import(step):
+        from fucore.evaluation.gme import assign_groups
+
+        return assign_groups(step)
+
+    keys = {source_of(by_name), source_of(by_import), source_of(lambda step: step)}
+    assert len(keys) == 3 and None not in keys
+
+
+def test_a_method_that_cannot_be_told_is_run_with_a_warning(judged):
+    original, retrained, request = judged
+    opaque = object()
+
+    @fu.method("opaque")
+    def opaque_method(task, *, rounds=1):
+        assert opaque
+        return task.train(task.original.weights, rounds)
+
+    try:
+        with pytest.warns(UserWarning, match="the method opaque computes cannot be told"):
+            assert fu.unlearn("opaque", original, request).key is None
+    finally:
+        del fu.METHODS["opaque"]
