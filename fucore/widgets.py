@@ -27,10 +27,10 @@ _CSS = """
 .fu-explorer{margin:1rem 0;padding:.9rem 1rem;border:1px solid #7d859066;border-radius:.5rem;font-size:.92rem;line-height:1.35}
 .fu-explorer p{margin:0 0 .6rem}
 .fu-explorer .fu-knob{display:flex;flex-wrap:wrap;align-items:center;gap:.3rem .8rem;margin-bottom:.5rem}
-.fu-explorer .fu-knob span{min-width:9.5em}
+.fu-explorer .fu-knob span{min-width:10.4em}
 .fu-explorer .fu-knob input{flex:1 1 9rem;min-width:0;height:1.6rem;accent-color:#0072b2}
 .fu-explorer .fu-knob output{min-width:3.4em;font-variant-numeric:tabular-nums;font-weight:600}
-.fu-explorer .fu-row{display:grid;grid-template-columns:9.5em 1fr 8.4em;gap:.6rem;align-items:center;margin:.28rem 0}
+.fu-explorer .fu-row{display:grid;grid-template-columns:11em 1fr 8.4em;gap:.6rem;align-items:center;margin:.28rem 0}
 .fu-explorer .fu-track{position:relative;height:1.25rem;border-bottom:1px solid #7d859055}
 .fu-explorer .fu-track i{position:absolute;top:0;bottom:0}
 .fu-explorer .fu-band{background:#009e7340;border-radius:3px}
@@ -48,7 +48,8 @@ _CSS = """
 .fu-explorer .fu-key b{display:inline-block;width:.75em;height:.75em;border-radius:50%;margin:0 .3em 0 .8em}
 .fu-explorer .fu-key b:first-child{margin-left:0}
 .fu-explorer .fu-key b.fu-square{border-radius:0}
-@media(max-width:520px){.fu-explorer .fu-row{grid-template-columns:1fr auto;gap:.1rem .6rem}.fu-explorer .fu-track{grid-column:1/3;grid-row:2}
+@media(max-width:520px){.fu-explorer .fu-knob{display:grid;grid-template-columns:1fr auto}.fu-explorer .fu-knob input{grid-row:2;grid-column:1/3;margin:0}
+.fu-explorer .fu-row{grid-template-columns:1fr auto;gap:.1rem .6rem}.fu-explorer .fu-track{grid-column:1/3;grid-row:2}
 .fu-explorer .fu-say{min-height:6.6em}}
 """
 

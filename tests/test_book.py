@@ -1,6 +1,7 @@
 """The rendered book: complete, linked, from no other host, and alive in a real browser without a network."""
 
 import html.parser
+import json
 import os
 import pathlib
 import re
@@ -179,19 +180,80 @@ def test_dark_mode_gives_figures_no_white_card(browser, book):
     )
 
 
-def test_the_slider_moves_the_picture_without_kernel_or_network(browser, book):
-    visit(browser, book, "notebooks/01_erase_one_client.html")
-    state = "var b=document.querySelector('.fu-explorer');return [b.querySelector('output').textContent,[...b.querySelectorAll('.fu-value')].map(e=>e.textContent).join('|'),[...b.querySelectorAll('.fu-dot')].map(e=>e.style.left).join('|'),b.querySelector('.fu-note').textContent]"
-    before = browser.execute_script(state)
-    browser.execute_script("var s=document.querySelector('.fu-explorer input');s.value=0;s.dispatchEvent(new Event('input'))")
-    after = browser.execute_script(state)
-    assert before[0] == "0.4" and after[0] == "0"
-    assert all(old != new for old, new in zip(before, after))
-    import json
+class Sliders:
+    """An explorer on a page, moved as a reader would: with the keyboard."""
 
-    data = json.loads(browser.execute_script("return document.querySelector('.fu-explorer script').textContent"))
-    assert after[1] == "|".join(row["text"] for row in data["frames"]["0"]["rows"])
-    assert [float(left[:-1]) for left in after[2].split("|")] == [row["value"] for row in data["frames"]["0"]["rows"]]
+    def __init__(self, browser, number=0):
+        from selenium.webdriver.common.by import By
+
+        self.box = browser.find_elements(By.CSS_SELECTOR, ".fu-explorer")[number]
+        self.find = lambda selector: self.box.find_elements(By.CSS_SELECTOR, selector)
+        self.data = json.loads(self.find("script")[0].get_attribute("textContent"))
+
+    def press(self, knob, *keys):
+        self.find("input")[knob].send_keys(*keys)
+
+    @property
+    def state(self):
+        words = [element.get_attribute("textContent") for element in self.find("[data-t]")]
+        places = [float(element.get_attribute("style").partition("left: ")[2].partition("%")[0]) for element in self.find("[data-x]")]
+        return [element.get_attribute("textContent") for element in self.find("output")], words, places
+
+    def expected(self, *places):
+        frame = self.data["frames"][",".join(map(str, places))]
+        return frame["t"], [place[0] for place in frame["x"]]
+
+
+@pytest.mark.parametrize("width, dark", [(1300, False), (390, True)])
+@pytest.mark.parametrize(
+    "page, knobs",
+    [
+        ("book/introduction", 2),
+        ("notebooks/06_ablations", 2),
+        ("notebooks/02_data_and_partitions", 1),
+        ("notebooks/01_erase_one_client", 1),
+    ],
+)
+def test_sliders_move_the_picture_without_kernel_or_network(browser, book, page, knobs, width, dark):
+    from selenium.webdriver.common.keys import Keys
+
+    visit(browser, book, f"{page}.html", width, dark)
+    sliders = Sliders(browser)
+    assert len(sliders.data["knobs"]) == knobs
+    shown, words, places = sliders.state
+    for knob in range(knobs):
+        sliders.press(knob, Keys.HOME)
+    first = sliders.state
+    assert first[0] == [knob["values"][0] for knob in sliders.data["knobs"]]
+    assert [first[1], first[2]] == list(sliders.expected(*[0] * knobs)) and first[1:] != (words, places)
+    for knob in range(knobs):
+        sliders.press(knob, Keys.END, Keys.ARROW_LEFT)
+    last = [len(knob["values"]) - 2 for knob in sliders.data["knobs"]]
+    assert list(sliders.state[1:]) == list(sliders.expected(*last))
+    assert all(element.size["width"] > 100 for element in sliders.find("input")), "wide enough for a thumb"
+
+
+def test_the_answer_turns_with_the_knobs_of_the_front_page(browser, book):
+    """Too little is forgotten when nothing is reset, too much when everything is."""
+    from selenium.webdriver.common.keys import Keys
+
+    visit(browser, book, "book/introduction.html", 390)
+    sliders = Sliders(browser)
+    answers = []
+    for key in (Keys.HOME, Keys.END):
+        sliders.press(0, key)
+        answers.append(sliders.state[1][-2])
+    assert answers == ["Too little forgotten", "Too much forgotten"]
+
+
+def test_wide_tables_scroll_with_a_cue_and_keep_their_first_column(browser, book):
+    visit(browser, book, "notebooks/05_all_methods.html", 390)
+    script = """
+    var box=[...document.querySelectorAll('.cell_output .text_html')].find(e=>e.scrollWidth>e.clientWidth+20&&e.querySelector('tbody th'));
+    var before=box.querySelector('tbody th').getBoundingClientRect().left;box.scrollLeft=200;
+    return [before,box.querySelector('tbody th').getBoundingClientRect().left,box.offsetHeight-box.clientHeight]"""
+    before, after, bar = browser.execute_script(script)
+    assert before == after and bar > 4, "the first column stays, and a bar says that there is more"
 
 
 def test_picture_of_the_book_is_in_the_readme():

@@ -1,9 +1,12 @@
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
 import fucore as fu
+from fucore import explorers
 from fucore.explorers import decided, entropy, partition_explorer, partition_frame, ratio_frame
 from fucore.widgets import Explorer, Frame, Held, Row, logarithmic
 
@@ -115,3 +118,35 @@ def test_partitions_are_shown_with_entropy_and_audit(digits):
 
 def test_entropy():
     assert entropy([5, 0]) == 0 and entropy([2, 2]) == 1 and entropy([0, 0]) == 0 and entropy([1] * 8) == pytest.approx(3)
+
+
+def test_the_kept_grid_is_whole_and_the_picture_of_the_idea_comes_from_it():
+    grid = explorers.kept_ratio_by_alpha()
+    both, one = explorers.ratio_by_alpha(), explorers.ratio_by_alpha(alpha=0.5)
+    assert both.knobs[explorers.ALPHA][-1] == float("inf") and {0.1, 0.5, 1.0, 10.0} <= set(both.knobs[explorers.ALPHA])
+    assert both.frames[0.4, 0.5] == one.frames[0.4,] and both.frames[0.4, 0.5] != both.frames[0.4, 0.1]
+    assert all(row.low <= row.value <= row.high and row.before is not None for frame in both.frames.values() for row in frame.rows)
+    assert {row["answer"] for (_, _, group), row in grid.items() if group == explorers.FIFTH} >= {"too little", "as retraining", "too much"}
+    picture = explorers.idea_picture()
+    assert picture.count("<tr") == 6 and "retrained: the truth" in picture
+    with pytest.raises(fu.FucoreError, match="alpha is 0.3, but the kept grid has: 0.1"):
+        explorers.ratio_by_alpha(alpha=0.3)
+
+
+def test_kept_explorers_need_neither_torch_nor_pandas():
+    """The front page is rendered where there are none; a fresh process in which they cannot be imported, as the book's extension does it."""
+    code = """
+import sys
+from sphinx.ext.autodoc.mock import mock
+names = ["torch", "torchvision", "numpy", "pandas", "scipy", "sklearn", "safetensors", "matplotlib", "tqdm", "pydantic", "joblib", "ipywidgets", "IPython", "dit"]
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in names:
+            raise ImportError(name)
+with mock(names):
+    sys.meta_path.insert(1, Block())
+    from fucore import explorers
+    print(len(explorers.ratio_by_alpha().to_html()) > 1000, "fu-bar" in explorers.idea_picture())
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.split() == ["True", "True"], result.stderr[-800:]

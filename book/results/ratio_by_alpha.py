@@ -23,6 +23,19 @@ from fucore.run import provenance
 CLIENTS, ALPHAS, RATIOS = 10, (0.1, 0.5, 1.0, 10.0, np.inf), (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
+def test_rows(cases: list[pd.DataFrame], references: list[float]) -> pd.DataFrame:
+    """Test accuracy of every model, mean over cases, beside that of all retrained models; intervals from the spread between these."""
+    mean, spread = np.mean(references), np.std(references, ddof=1)
+    rows = []
+    for candidate, values in pd.concat(cases).groupby("candidate", sort=False).test_accuracy:
+        if candidate != "Retrained":
+            row = {"candidate": candidate, "group": "test", "accuracy": values.mean(), "retrained": mean, "spread": spread}
+            for name, count in (("accuracy", len(values)), ("retrained", len(references))):
+                row |= {f"{name}_low": row[name] - 2 * spread / np.sqrt(count), f"{name}_high": row[name] + 2 * spread / np.sqrt(count)}
+            rows.append(row | {"difference": values.mean() - mean})
+    return pd.DataFrame(rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset")
@@ -53,7 +66,7 @@ def main() -> None:
         original = fed.train(options.rounds, seed=0)
         tell(1)
         leaving = np.flatnonzero(clients.sizes >= options.smallest)[: options.leaving]
-        groups, tests = [], []
+        groups, tests, references = [], [], []
         for client in leaving.tolist():
             request = fu.forget.client(client)
             retrained = fed.without(request).train_many(options.rounds, range(1, 1 + options.retrained))
@@ -65,41 +78,15 @@ def main() -> None:
             report = fu.compare(runs, original, retrained, request)
             print(f"alpha {alpha:g}, client {client} of {len(report.indices)} images", report, sep="\n", flush=True)
             groups.append(report.groups)
-            tests.append(
-                report.summary.assign(retrained_test=[[100 * run.history[-1]["test_accuracy"] for run in retrained]] * len(report.summary))
-            )
-            cases.append(report.groups.assign(alpha=alpha, client=client))
-        table = pooled(groups, options.retrained)
-        summary = pd.concat(tests)
-        references = np.concatenate([table.retrained_test.iloc[0] for table in tests]) / 100
-        for candidate, rows in summary.groupby("candidate", sort=False):
-            if candidate != "Retrained":
-                values = rows.test_accuracy.to_numpy()
-                row = {
-                    "candidate": candidate,
-                    "group": "test",
-                    "accuracy": values.mean(),
-                    "retrained": references.mean(),
-                    "spread": references.std(ddof=1),
-                }
-                table.loc[len(table)] = row | {"difference": values.mean() - references.mean()}
-        tables.append(table.assign(alpha=alpha))
+            tests.append(report.summary)
+            references += [run.history[-1]["test_accuracy"] for run in retrained]
+            speeds = report.summary[["candidate", "test_accuracy", "speed_up"]]
+            cases.append(report.groups.merge(speeds, on="candidate").assign(alpha=alpha, client=client))
+        tables.append(pd.concat([pooled(groups, options.retrained), test_rows(tests, references)]).assign(alpha=alpha))
     record = {**provenance(data), "data": options.name, "code": hash_of_code(), "model": options.model, "precision": options.precision}
     record |= {"local": fed.config["local"], "rounds": options.rounds, "recovery_rounds": options.rounds // 2, "clients": CLIENTS}
     record |= {"retrained": options.retrained, "leaving": options.leaving, "parameters": fed.layout.size, "cores": os.cpu_count()}
-    columns = [
-        "alpha",
-        "client",
-        "candidate",
-        "group",
-        "examples",
-        "accuracy",
-        "retrained",
-        "spread",
-        "bound",
-        "difference_low",
-        "difference_high",
-    ]
+    columns = "alpha client candidate group examples accuracy retrained spread bound difference_low difference_high test_accuracy speed_up".split()
     fu.results.keep(f"ratio_by_alpha_{options.name}", {"": pd.concat(tables), "cases": pd.concat(cases)[columns]}, record)
 
 
