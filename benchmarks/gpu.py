@@ -15,7 +15,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 import fucore as fu
-from fucore.models import build
+from fucore.federation.models import build
 
 
 class Pictures(Dataset):

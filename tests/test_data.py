@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 import fucore as fu
-from fucore.data import hash_splits
+from fucore.data.dataset import hash_splits
 
 
 def archive(path, **changes):

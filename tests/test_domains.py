@@ -7,7 +7,7 @@ from PIL import Image
 
 import fucore as fu
 from fucore import domains
-from fucore.rendered import rendered_digits
+from fucore.data.rendered import rendered_digits
 
 CIFAR100 = """apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
 caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl

@@ -10,9 +10,11 @@ from torch import nn
 from torch.nn import functional as F
 
 import fucore as fu
-from fucore.engine import default_workers, stack_size
-from fucore.models import pool_before_relu
-from fucore.partition import Partition
+from fucore.data.partition import Partition
+from fucore.federation.engine import stack_size
+from fucore.federation.worker import Worker
+from fucore.federation.models import pool_before_relu
+from fucore.machine import default_workers
 
 
 def small_mlp(shape, classes):
@@ -54,8 +56,8 @@ def test_stacked_training_is_training_one_by_one(digits, model, local):
 def test_stacks_are_used_and_bits_do_not_depend_on_workers(digits, monkeypatch):
     fed = fu.Federation(digits, fu.partition.iid(digits.train.labels, 40), small_mlp, store=None)
     calls = []
-    original = fu.training.Worker.train_together
-    monkeypatch.setattr(fu.training.Worker, "train_together", lambda self, w, c, *rest: calls.append(len(c)) or original(self, w, c, *rest))
+    original = Worker.train_together
+    monkeypatch.setattr(Worker, "train_together", lambda self, w, c, *rest: calls.append(len(c)) or original(self, w, c, *rest))
     runs = [dataclasses.replace(fed, workers=workers).train(2, seed=3).weights for workers in (1, 2, 3)]
     assert all(torch.equal(runs[0], other) for other in runs[1:])
     assert calls == [10] * 24
@@ -79,7 +81,7 @@ class Undecided(nn.Module):
 
 
 def test_networks_that_cannot_be_stacked_and_hooks_are_trained_one_by_one(digits, monkeypatch):
-    monkeypatch.setattr(fu.training.Worker, "train_together", lambda *args: pytest.fail("stacked"))
+    monkeypatch.setattr(Worker, "train_together", lambda *args: pytest.fail("stacked"))
     clients = fu.partition.iid(digits.train.labels, 24)
     fu.Federation(digits, clients, lambda shape, classes: Undecided(shape, classes), store=None).train(1)
     fed = fu.Federation(digits, clients, small_mlp, store=None)

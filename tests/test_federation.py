@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 import fucore as fu
-from fucore.models import build
-from fucore.partition import Partition
-from fucore.training import augmented
+from fucore.data.partition import Partition
+from fucore.federation.models import build
+from fucore.federation.training import augmented
 
 
 def alone(fed, client):

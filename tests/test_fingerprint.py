@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 import fucore as fu
-from fucore.fingerprint import source_of
-from fucore.store import Store
+from fucore.runs.fingerprint import source_of
+from fucore.runs.store import Store
 from fucore.unlearning._units import units_of
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import fucore as fu
-from fucore.partition import Partition, iid, overlapping
+from fucore.data.partition import Partition, iid, overlapping
 
 LABELS = np.tile(np.arange(5), 20)
 CLIENTS = iid(LABELS, 4)

@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import fucore as fu
-from fucore.models import Layout
-from fucore.training import Step
+from fucore.federation.training import Step
+from fucore.federation.weights import Layout
 from fucore.unlearning import (  # fmt: skip
     METHODS,
     Task,

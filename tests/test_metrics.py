@@ -12,7 +12,7 @@ from fucore.analysis.loss_path import loss_plane
 from fucore.analysis.probe import linear_probe
 from fucore.evaluation import backdoor
 from fucore.evaluation.distance import cosine, distances, divergence, l2
-from fucore.models import build
+from fucore.federation.models import build
 
 
 def test_distances_of_equal_models_are_zero_one_zero_and_symmetric():

@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 import fucore as fu
-from fucore.models import FACTORIES, FlatModel, build, derived_seed, initial_bound, to_groupnorm
+from fucore.federation.models import FACTORIES, build, derived_seed, initial_bound, to_groupnorm
+from fucore.federation.weights import FlatModel
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ def test_parameter_counts(name, shape, classes, parameters):
 def test_every_model_takes_small_images_and_starts_within_its_bounds(name, shape):
     module = build(name, shape, 7, seed=1)
     assert module(torch.zeros(2, *shape)).shape == (2, 7)
-    standard = {"resnet32", "resnet18-affine"}  # the usual scale 1 and shift 0
+    standard = {"resnet32", "resnet18-affine", "convnet"}  # the usual scale 1 and shift 0
     norms = [part for part in module.modules() if name in standard and isinstance(part, nn.GroupNorm)]
     assert all((norm.weight == 1).all() and (norm.bias == 0).all() for norm in norms)
     of_norms = {id(parameter) for norm in norms for parameter in norm.parameters()}

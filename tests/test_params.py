@@ -5,7 +5,7 @@ import jupytext
 import pytest
 
 import fucore as fu
-from fucore.params import Parameters, allowed, check
+from fucore.companion.params import Parameters, allowed, check
 from notebooks import TEXTS, parameters_cell
 
 

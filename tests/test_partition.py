@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fucore as fu
-from fucore.partition import Partition, dirichlet, iid, one_class_per_client, overlapping, shards
+from fucore.data.partition import Partition, dirichlet, iid, one_class_per_client, overlapping, shards
 
 LABELS = np.random.default_rng(0).integers(0, 10, 3000)
 

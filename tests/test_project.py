@@ -1,6 +1,5 @@
 """The project's own promises: one set of pins, one version, clean imports, no stray paths."""
 
-import ast
 import pathlib
 import re
 import subprocess
@@ -11,38 +10,6 @@ import yaml
 
 import fucore as fu
 from notebooks import ROOT
-
-ORDER = [
-    "errors",
-    "progress",
-    "_torchvision",
-    "rendered",
-    "data",
-    "sources",
-    "partition",
-    "domains",
-    "forgetting",
-    "fingerprint",
-    "run",
-    "models",
-    "units",
-    "training",
-    "engine",
-    "store",
-    "federation",
-    "findings",
-    "sweep",
-    "unlearning",
-    "evaluation",
-    "analysis",
-    "papers",
-    "results",
-    "plots",
-    "widgets",
-    "explorers",
-    "params",
-]
-
 
 def tracked():
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
@@ -79,19 +46,20 @@ def test_importing_is_light():
 
 
 def test_imports_run_one_way():
-    """No module imports, at its top, one that stands above it."""
-    for path in (ROOT / "fucore").rglob("*.py"):
-        here = path.relative_to(ROOT / "fucore").parts[0].removesuffix(".py")
-        if here in ("__init__", "__main__"):
-            continue
-        for node in ast.parse(path.read_text()).body:
-            if not isinstance(node, ast.ImportFrom) or not node.level:
-                continue
-            inside = len(path.relative_to(ROOT / "fucore").parts) > 1
-            local = inside and node.level == 1
-            names = [] if local else [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names]
-            for name in names:
-                assert ORDER.index(name) <= ORDER.index(here), f"{path.name} imports {name}, which stands above it"
+    """The layers of pyproject.toml, imports inside functions and for type checking included, and no circle among modules."""
+    import grimp
+    import networkx
+
+    result = subprocess.run([pathlib.Path(sys.executable).with_name("lint-imports"), "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-2000:]
+    graph = grimp.build_graph("fucore", cache_dir=None)
+    edges = [(module, other) for module in graph.modules for other in graph.find_modules_directly_imported_by(module)]
+    assert not list(networkx.simple_cycles(networkx.DiGraph(edges)))
+
+
+def test_no_file_holds_too_much():
+    long = {path.name: lines for path in (ROOT / "fucore").rglob("*.py") if (lines := len(path.read_text().splitlines())) > 300}
+    assert not long, "more than one idea in each? split them"
 
 
 def test_no_paths_of_a_machine_in_the_project():

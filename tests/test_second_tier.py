@@ -9,7 +9,7 @@ import torch
 from test_methods import CLIENT, generator, task_of
 
 import fucore as fu
-from fucore.models import Layout
+from fucore.federation.weights import Layout
 from fucore.unlearning import METHODS, Task, class_pruning, conda, federaser, fedquit, knot, sifu
 from fucore.unlearning._losses import divergence
 

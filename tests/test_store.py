@@ -16,13 +16,15 @@ import pytest
 import torch
 
 import fucore as fu
-from fucore import federation, store
-from fucore.fingerprint import plain
-from fucore.models import build
-from fucore.store import Store
+from fucore import __main__ as command
+from fucore.federation import federation
+from fucore.federation.models import build
+from fucore.runs import store
+from fucore.runs.fingerprint import plain
+from fucore.runs.store import Store
 
 TRAIN = """
-import sys, fucore as fu, fucore.federation as federation
+import sys, fucore as fu, fucore.federation.federation as federation
 federation.CHECKPOINT_SECONDS = 0.0
 data = fu.load("digits")
 fed = fu.Federation(data, fu.partition.iid(data.train.labels, 4), "cnn", fu.LocalTraining(epochs=2, batch=16), store=fu.Store(sys.argv[1]))
@@ -237,9 +239,9 @@ def test_size_prune_and_command_line(stored, monkeypatch, capsys):
     assert stored.store.size() > 4 * stored.layout.size
     assert stored.store.prune(days=1) == 0 and len(stored.store.keys()) == 1
     monkeypatch.setenv("FUCORE_STORE", str(stored.store.root))
-    store.main([])
+    command.main([])
     assert "1 runs" in capsys.readouterr().out
-    store.main(["prune", "--days", "0"])
+    command.main(["prune", "--days", "0"])
     assert "freed" in capsys.readouterr().out and stored.store.keys() == []
     with pytest.raises(fu.FucoreError, match="days is -1"):
         stored.store.prune(days=-1)

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 import fucore as fu
-from fucore.models import FACTORIES, build
-from fucore.units import Units
+from fucore.federation.models import FACTORIES, build
+from fucore.federation.units import Units
 
 SHAPE, CLASSES = (3, 16, 16), 10
 

@@ -6,7 +6,7 @@ import torch
 from test_federation import poisoned
 
 import fucore as fu
-from fucore.models import initial_bound
+from fucore.federation.models import initial_bound
 from fucore.unlearning import METHODS, Task, fedmemprune
 from fucore.unlearning.fedmemprune import automatic_ratio, least_important, published_initial_values
 

@@ -4,11 +4,13 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 import fucore as fu
 from fucore import explorers
-from fucore.explorers import decided, entropy, partition_explorer, partition_frame, ratio_frame
-from fucore.widgets import Explorer, Frame, Held, Row, logarithmic
+from fucore.companion.explorers import decided, entropy, partition_explorer, partition_frame, ratio_frame
+from fucore.companion.widgets import Explorer, Frame, Held, Row, logarithmic
+from notebooks import ROOT
 
 
 def row(value, label="group"):
@@ -135,10 +137,11 @@ def test_the_kept_grid_is_whole_and_the_picture_of_the_idea_comes_from_it():
 
 def test_kept_explorers_need_neither_torch_nor_pandas():
     """The front page is rendered where there are none; a fresh process in which they cannot be imported, as the book's extension does it."""
+    mocked = yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"]["autodoc_mock_imports"]
     code = """
 import sys
 from sphinx.ext.autodoc.mock import mock
-names = ["torch", "torchvision", "numpy", "pandas", "scipy", "sklearn", "safetensors", "matplotlib", "tqdm", "pydantic", "joblib", "ipywidgets", "IPython", "dit"]
+names = {MOCKED}
 class Block:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in names:
@@ -148,5 +151,5 @@ with mock(names):
     from fucore import explorers
     print(len(explorers.ratio_by_alpha().to_html()) > 1000, "fu-bar" in explorers.idea_picture())
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    result = subprocess.run([sys.executable, "-c", code.replace("{MOCKED}", repr(mocked))], capture_output=True, text=True)
     assert result.stdout.split() == ["True", "True"], result.stderr[-800:]

@@ -14,7 +14,7 @@ import pandas as pd
 
 import fucore as fu
 from fucore.evaluation.report import cell
-from fucore.run import provenance
+from fucore.runs.run import provenance
 
 CLIENTS, RATIOS = 10, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, "auto")
 

@@ -14,7 +14,7 @@ import pandas as pd
 import fucore as fu
 from fucore.evaluation import arena
 from fucore.evaluation.membership import membership
-from fucore.run import provenance
+from fucore.runs.run import provenance
 
 TUNING_SEED, REFERENCE_SEED = 100, 1000
 

@@ -17,8 +17,8 @@ import pandas as pd
 
 import fucore as fu
 from fucore.evaluation.pooling import pooled
-from fucore.fingerprint import hash_of_code
-from fucore.run import provenance
+from fucore.runs.fingerprint import hash_of_code
+from fucore.runs.run import provenance
 
 CLIENTS, ALPHAS, RATIOS = 10, (0.1, 0.5, 1.0, 10.0, np.inf), (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 

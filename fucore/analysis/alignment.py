@@ -11,9 +11,9 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from ..errors import require
-from ..federation import Federation
-from ..models import build
-from ..units import Units
+from ..federation.federation import Federation
+from ..federation.models import build
+from ..federation.units import Units
 
 
 def aligned(federation: Federation, weights: torch.Tensor, to: torch.Tensor, *, sweeps: int = 20, seed: int = 0) -> torch.Tensor:

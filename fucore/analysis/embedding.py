@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..data import Split
+from ..data.dataset import Split
 from ..errors import require_choice
-from ..federation import Federation
-from ..training import EVALUATION_BATCH, watched
+from ..federation.federation import Federation
+from ..federation.training import EVALUATION_BATCH
+from ..federation.worker import watched
 
 
 def features(federation: Federation, weights: torch.Tensor, split: Split) -> np.ndarray:

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..engine import one_thread
 from ..errors import FucoreError, require, require_number
+from ..federation.engine import one_thread
 
 
 def conjugate_gradient(product: Callable[[torch.Tensor], torch.Tensor], target: torch.Tensor, *, tolerance: float = 1e-8, most: int = 500):

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..data import Split
+from ..data.dataset import Split
 from ..errors import require
-from ..federation import Federation
+from ..federation.federation import Federation
 
 STEPS = tuple(np.round(np.arange(-0.1, 1.1001, 0.05), 10))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..data import Split
+from ..data.dataset import Split
 from ..errors import require
-from ..federation import Federation
+from ..federation.federation import Federation
 from .embedding import features
 
 

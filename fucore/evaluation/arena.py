@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ..data.forgetting import Request
 from ..errors import FucoreError, require
-from ..forgetting import Request
-from ..run import Run
+from ..runs.run import Run
 from ..unlearning import METHODS, unlearn
 from .report import Report, compare
 

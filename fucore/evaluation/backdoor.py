@@ -11,9 +11,9 @@ import dataclasses
 import numpy as np
 import torch
 
-from ..data import Dataset, Split
+from ..data.dataset import Dataset, Split
 from ..errors import require, require_number, require_whole
-from ..federation import Federation
+from ..federation.federation import Federation
 
 SIDE = 3
 

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from ..data.forgetting import Request
 from ..errors import require
-from ..federation import Federation
-from ..forgetting import Request
-from ..run import Run, listed
+from ..federation.federation import Federation
+from ..runs.run import Run, listed
 
 
 def client_accuracy(federation: Federation, candidates: dict[str, Run | Sequence[Run]], tests: Sequence[np.ndarray]) -> pd.DataFrame:
     """One row a candidate, client and class: ``candidate, client, label, examples, accuracy`` (0..1, mean over runs), ``low, high`` (range).
 
-    ``tests``: indices of each client's test images, such as ``tests`` of :class:`fucore.domains.Domains`.  Classes that a client has no
+    ``tests``: indices of each client's test images, such as ``tests`` of :class:`fucore.data.domains.Domains`.  Classes that a client has no
     test image of have no row.
     """
     test, rows = federation.data.test, []

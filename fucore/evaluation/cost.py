@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from ..data.forgetting import Request
+from ..data.partition import Partition
 from ..errors import require_whole
-from ..federation import Federation
-from ..forgetting import Request
-from ..partition import Partition
-from ..run import Run
+from ..federation.federation import Federation
+from ..runs.run import Run
 
 SMOOTHING = 3
 TOLERANCE = 0.005

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import pandas as pd
 import torch
 
-from ..data import Split
+from ..data.dataset import Split
 from ..errors import require
-from ..federation import Federation
-from ..run import Run, listed
+from ..federation.federation import Federation
+from ..runs.run import Run, listed
 
 
 def l2(a: torch.Tensor, b: torch.Tensor) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ..errors import require_choice
-from ..federation import Federation
+from ..federation.federation import Federation
 
 KINDS = ("mad", "var", "std")
 

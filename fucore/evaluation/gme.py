@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ..data.partition import read_published
 from ..errors import require, require_choice
-from ..partition import read_published
 
 TAIL_GROUPS, TAIL_SHARE = 4, 0.05
 CONFIDENCE = 0.95

@@ -21,10 +21,10 @@ import pandas as pd
 import torch
 from scipy.stats import rankdata
 
-from ..data import Split
+from ..data.dataset import Split
+from ..data.forgetting import Request
 from ..errors import require
-from ..forgetting import Request
-from ..run import Run, listed
+from ..runs.run import Run, listed
 
 ATTACKS = ("loss", "lira", "rmia")
 FEW_MODELS, OFFLINE_A, FALSE_POSITIVES = 16, 0.3, 0.01

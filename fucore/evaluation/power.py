@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ..data.forgetting import Request
 from ..errors import require
-from ..forgetting import Request
-from ..run import Run
+from ..runs.run import Run
 from .distance import cosine, divergence, l2
 from .gme import CONFIDENCE, grouped_memorization
 from .membership import attack_scores, matched_non_members, measure, true_class_confidence

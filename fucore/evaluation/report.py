@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..data import Split
+from ..data.dataset import Split
+from ..data.forgetting import Request
 from ..errors import require, require_choice
-from ..federation import Federation
-from ..fingerprint import hash_tensor, plain
-from ..forgetting import Request
-from ..run import Run, listed
+from ..federation.federation import Federation
+from ..runs.fingerprint import hash_tensor, plain
+from ..runs.run import Run, listed
 from . import cost, fairness
 from .gme import Judges, assign_groups, group_accuracy, group_names, grouped_memorization
 

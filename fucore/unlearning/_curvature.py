@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad, vmap
 
-from ..training import Hooks
+from ..federation.training import Hooks
 
 CHUNK = 32
 

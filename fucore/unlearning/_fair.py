@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..errors import require, require_choice, require_number, require_whole
-from ..training import Hooks
+from ..federation.training import Hooks
 
 
 def fair_rounds(task, on, *, rounds: int, inherit: str, tolerance: float, hooks: Hooks = Hooks()) -> torch.Tensor:

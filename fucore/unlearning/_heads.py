@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from ..errors import require
-from ..models import Layout
-from ..training import watched
+from ..federation.weights import Layout
+from ..federation.worker import watched
 
 
 def head(layout: Layout) -> slice:

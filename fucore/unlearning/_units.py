@@ -8,8 +8,8 @@ import warnings
 
 import torch
 
-from ..models import build
-from ..units import Units
+from ..federation.models import build
+from ..federation.units import Units
 
 _own, _graphs = threading.local(), {}
 
@@ -29,7 +29,7 @@ def units_of(federation) -> Units:
 def silence_best(task, ranked: list[int], share: float) -> torch.Tensor:
     """The original weights [d] with the first of the ``ranked`` units silenced, ``share`` of all units.
 
-    Units that weights alone cannot silence are passed over (see :meth:`fucore.units.Units.silence`); a network with affine
+    Units that weights alone cannot silence are passed over (see :meth:`fucore.federation.units.Units.silence`); a network with affine
     normalisation has none.  Warns where there are fewer candidates than that.
     """
     units, original = units_of(task.remaining), task.original.weights

@@ -14,13 +14,15 @@ import math
 import torch
 
 from ..errors import require, require_number, require_whole
-from ..models import build
-from ..training import EVALUATION_BATCH, watched
-from . import method
+from ..federation.models import build
+from ..federation.training import EVALUATION_BATCH
+from ..federation.worker import watched
+from .registry import method
+from .task import Task
 
 
 @method("class-pruning", needs=("forgotten data", "whole classes"), citation="Wang et al., WWW 2022")
-def class_pruning(task, *, rounds: int = 4, ratio: float = 0.3):
+def class_pruning(task: Task, *, rounds: int = 4, ratio: float = 0.3):
     """Set the share ``ratio`` of the last convolution's channels to zero, then ``rounds`` of FedAvg on the remaining classes."""
     require_whole("rounds", rounds, 0)
     require_number("ratio", ratio, 0.0, 1.0)

@@ -13,11 +13,12 @@ import math
 import torch
 
 from ..errors import require_number, require_whole
-from . import method
+from .registry import method
+from .task import Task
 
 
 @method("conda", needs=("history", "whole clients"), citation="Chundawat et al., ConDa, 2024")
-def conda(task, *, rounds: int = 0, cutoff: float = 0.5, dampening: float = 0.5, bound: float = 0.5):
+def conda(task: Task, *, rounds: int = 0, cutoff: float = 0.5, dampening: float = 0.5, bound: float = 0.5):
     """Dampen, then ``rounds`` rounds of recovery (the method itself has none)."""
     require_whole("rounds", rounds, 0)
     for name, value in (("cutoff", cutoff), ("dampening", dampening), ("bound", bound)):

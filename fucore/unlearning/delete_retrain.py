@@ -9,12 +9,13 @@ It starts from the original weights: the accuracies that they report could not c
 
 from __future__ import annotations
 
-from . import method
 from ._fair import asking, fair_rounds
+from .registry import method
+from .task import Task
 
 
 @method("delete-retrain", citation="Huang et al., 2025")
-def delete_retrain(task, *, rounds: int = 10, inherit: str = "anchored", tolerance: float = 1e-4):
+def delete_retrain(task: Task, *, rounds: int = 10, inherit: str = "anchored", tolerance: float = 1e-4):
     """At most ``rounds`` rounds on what the asking clients keep.
 
     ``inherit``: what the other clients send, the ``"anchored"`` original model or the ``"current"`` one; a round that moves the

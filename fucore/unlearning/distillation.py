@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 
 from ..errors import require_number, require_whole
-from ..training import Hooks
-from . import method
+from ..federation.training import Hooks
 from ._losses import taught
+from .registry import method
+from .task import Task
 
 
 @method("knowledge-distillation", needs=("history", "whole clients"), citation="Wu, Zhu & Mitra, 2022")
-def knowledge_distillation(task, *, rounds: int = 4, temperature: float = 3.0):
+def knowledge_distillation(task: Task, *, rounds: int = 4, temperature: float = 3.0):
     """``rounds`` of federated distillation after the subtraction."""
     require_whole("rounds", rounds, 0)
     require_number("temperature", temperature, 0.0, math.inf, open_low=True)

@@ -18,14 +18,15 @@ import numpy as np
 import torch
 
 from ..errors import require, require_choice, require_number, require_whole
-from ..training import Hooks, LocalTraining
-from . import method
+from ..federation.training import Hooks, LocalTraining
 from ._heads import features_of, head, matrix_and_bias
 from ._losses import towards, wrong_labels
+from .registry import method
+from .task import Task
 
 
 @method("fedau", needs=("forgotten data", "preparation"), citation="Gu et al., IJCAI 2024")
-def fedau(task, *, rounds: int = 0, mode: str = "posthoc", alpha: float | None = None, gamma: float = 0.5, lr: float | None = None):
+def fedau(task: Task, *, rounds: int = 0, mode: str = "posthoc", alpha: float | None = None, gamma: float = 0.5, lr: float | None = None):
     """Mix ``alpha`` of the auxiliary head in (default 0.9 during training, 0.96 post hoc); no recovery unless ``rounds``.
 
     ``lr`` of the auxiliary head: default 0.01 during training, 0.1 post hoc.

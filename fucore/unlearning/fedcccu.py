@@ -4,7 +4,7 @@
     each client uploads its N largest S_k^i;      S_other = max over the others, 0 if k is in nobody's list
     R_k = S_other / S_k^u  for the asking client u's list (Eq. 5);     silence the q units with the smallest R
 
-Contributions are integrated gradients, see :mod:`fucore.units`.  The paper leaves N, the number of steps and q open.
+Contributions are integrated gradients, see :mod:`fucore.federation.units`.  The paper leaves N, the number of steps and q open.
 Here the mean is over the class's examples, so that clients with different mixtures of classes are comparable;
 ``samples="all"`` is the text's.  Only the lists of the requested class are made and accounted for; the paper's clients
 make one for each class, which costs so many times as much in bytes and in passes.  That all units of a layer are moved
@@ -21,16 +21,19 @@ import numpy as np
 import torch
 
 from ..errors import require_choice, require_number, require_whole
-from ..store import BYTES_A_WEIGHT
-from ..training import EVALUATION_BATCH
-from . import method
+from ..federation.training import EVALUATION_BATCH
+from ..runs.store import BYTES_A_WEIGHT
 from ._units import silence_best, units_of
+from .registry import method
+from .task import Task
 
 BYTES_AN_ENTRY = 8
 
 
 @method("fedcccu", needs=("forgotten data", "class of a client"), citation="Huang et al., 2025")
-def fedcccu(task, *, share: float = 0.02, top: float = 0.1, steps: int = 20, rule: str = "right", samples: str = "class", rounds: int = 0):
+def fedcccu(
+    task: Task, *, share: float = 0.02, top: float = 0.1, steps: int = 20, rule: str = "right", samples: str = "class", rounds: int = 0
+):
     """Silence ``share`` of all units, the least shared first; ``rounds`` of fine-tuning after it are an addition.
 
     ``top``: share of all units in a client's list, to be well above ``share``, else all of the list is silenced and the ranking

@@ -14,12 +14,13 @@ import math
 import torch
 
 from ..errors import require_number, require_whole
-from ..models import Layout
-from . import method
+from ..federation.weights import Layout
+from .registry import method
+from .task import Task
 
 
 @method("federaser", needs=("history", "whole clients"), citation="Liu G. et al., IWQoS 2021")
-def federaser(task, *, rounds: int = 0, interval: int = 2, effort: float = 0.5):
+def federaser(task: Task, *, rounds: int = 0, interval: int = 2, effort: float = 0.5):
     """Calibrated replay of each ``interval``-th round with ``effort`` of the local epochs, then ``rounds`` of fine-tuning."""
     require_whole("interval", interval, 1)
     require_whole("rounds", rounds, 0)

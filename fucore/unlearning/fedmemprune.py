@@ -18,14 +18,16 @@ import warnings
 import torch
 
 from ..errors import require, require_choice, require_number, require_whole
-from ..models import Layout, derived_seed, initial_bound
-from . import method
+from ..federation.models import derived_seed, initial_bound
+from ..federation.weights import Layout
+from .registry import method
+from .task import Task
 
 LOWEST_AUTOMATIC, HIGHEST_AUTOMATIC = 0.05, 0.9
 
 
 @method("fedmemprune", citation="Wei et al., KDD 2026")
-def fedmemprune(task, *, ratio: float | str = "auto", rounds: int = 4, mode: str = "code", reinit: str = "fresh_model"):
+def fedmemprune(task: Task, *, ratio: float | str = "auto", rounds: int = 4, mode: str = "code", reinit: str = "fresh_model"):
     """Unlearn by resetting the share ``ratio`` of least important parameters.
 
     ``ratio`` in [0, 1], or ``"auto"`` (App. H.2, see :func:`automatic_ratio`; only in ``mode="code"``); ``rounds`` of

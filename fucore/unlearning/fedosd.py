@@ -16,8 +16,8 @@ import math
 import torch
 
 from ..errors import require_choice, require_number, require_whole
-from ..training import Hooks
-from . import method
+from ..federation.training import Hooks
+from .registry import method
 
 
 @method("fedosd", needs=("forgotten data",), citation="Pan et al., AAAI 2025")

@@ -13,13 +13,14 @@ import math
 import torch
 
 from ..errors import require_number, require_whole
-from ..training import Hooks, LocalTraining
-from . import method
+from ..federation.training import Hooks, LocalTraining
 from ._losses import taught
+from .registry import method
+from .task import Task
 
 
 @method("fedquit", needs=("forgotten data",), citation="Mora et al., 2024")
-def fedquit(task, *, rounds: int = 4, lr: float = 1e-4, epochs: int = 1):
+def fedquit(task: Task, *, rounds: int = 4, lr: float = 1e-4, epochs: int = 1):
     """``epochs`` of distillation with Adam on the leaving clients, averaged, then ``rounds`` of recovery."""
     require_whole("rounds", rounds, 0)
     require_whole("epochs", epochs, 1)

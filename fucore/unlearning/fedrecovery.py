@@ -16,11 +16,12 @@ import math
 import torch
 
 from ..errors import require_choice, require_number, require_whole
-from . import method
+from .registry import method
+from .task import Task
 
 
 @method("fedrecovery", needs=("history", "whole clients"), citation="Zhang et al., IEEE TIFS 2023")
-def fedrecovery(task, *, rounds: int = 0, sigma: float = 0.01, weights: str = "paper"):
+def fedrecovery(task: Task, *, rounds: int = 0, sigma: float = 0.01, weights: str = "paper"):
     """No client takes part; ``rounds`` of fine-tuning after it are an addition (the paper has none)."""
     require_whole("rounds", rounds, 0)
     require_number("sigma", sigma, 0.0, math.inf)

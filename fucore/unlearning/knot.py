@@ -10,11 +10,12 @@ import numpy as np
 import torch
 
 from ..errors import require_whole
-from . import method
+from .registry import method
+from .task import Task
 
 
 @method("knot", needs=("preparation", "whole clients"), citation="Su & Li, INFOCOM 2023")
-def knot(task, *, rounds: int | None = None, clusters: int = 3):
+def knot(task: Task, *, rounds: int | None = None, clusters: int = 3):
     """Train each of ``clusters`` clusters from the same start as long as the original, then those affected once more without the leavers.
 
     ``rounds`` of that second training (default: as many as the first).  What the first costs is told in the log as

@@ -12,14 +12,15 @@ from __future__ import annotations
 import torch
 
 from ..errors import require_number, require_whole
-from ..models import derived_seed
-from ..training import Hooks
-from . import method
+from ..federation.models import derived_seed
+from ..federation.training import Hooks
 from ._losses import towards
+from .registry import method
+from .task import Task
 
 
 @method("mode", needs=("forgotten data",), citation="Zhao et al., IEEE IoT-J 2023")
-def mode(task, *, rounds: int = 4, degrading: int | None = None, keep: float = 0.5):
+def mode(task: Task, *, rounds: int = 4, degrading: int | None = None, keep: float = 0.5):
     """``degrading`` of ``rounds`` rounds pull (default: all but one), the others guide.
 
     Guidance has the federation's learning rate (published: 5e-4).  The published 0.95 is for 56 degrading rounds; what is

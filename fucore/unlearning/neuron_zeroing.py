@@ -13,14 +13,15 @@ import numpy as np
 import torch
 
 from ..errors import require_choice, require_number, require_whole
-from ..store import BYTES_A_WEIGHT
-from ..training import EVALUATION_BATCH
-from . import method
+from ..federation.training import EVALUATION_BATCH
+from ..runs.store import BYTES_A_WEIGHT
 from ._units import silence_best, units_of
+from .registry import method
+from .task import Task
 
 
 @method("neuron-zeroing", needs=("forgotten data",), citation="Huang et al., 2025")
-def neuron_zeroing(task, *, share: float = 0.02, by: str = "activation", rounds: int = 0):
+def neuron_zeroing(task: Task, *, share: float = 0.02, by: str = "activation", rounds: int = 0):
     """Silence ``share`` of all units; ``by="random"`` silences as many at random, the control that shows what choosing adds.
 
     ``rounds`` of fine-tuning after it are an addition (the paper has none).  After a normalisation without scale and shift some

@@ -10,12 +10,13 @@ from __future__ import annotations
 import torch
 
 from ..errors import require, require_whole
-from ..models import Layout
-from . import method
+from ..federation.weights import Layout
+from .registry import method
+from .task import Task
 
 
 @method("not", citation="Khalil et al., CVPR 2025")
-def negation(task, *, rounds: int = 4, layers: tuple[str, ...] | None = None, include_bias: bool = False):
+def negation(task: Task, *, rounds: int = 4, layers: tuple[str, ...] | None = None, include_bias: bool = False):
     """Negate ``layers`` (names of weight tensors; default the first one), with their biases if asked."""
     require_whole("rounds", rounds, 0)
     theta = negated(task.original.weights, task.remaining.layout, layers, include_bias)

@@ -15,9 +15,9 @@ import math
 import torch
 
 from ..errors import require, require_choice, require_number, require_whole
-from ..models import derived_seed
-from ..training import Hooks, LocalTraining
-from . import method
+from ..federation.models import derived_seed
+from ..federation.training import Hooks, LocalTraining
+from .registry import method
 
 RANDOM_NETWORKS = 10
 

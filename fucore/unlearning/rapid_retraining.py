@@ -15,10 +15,10 @@ import dataclasses
 import math
 
 from ..errors import require_choice, require_number, require_whole
-from ..models import derived_seed
-from ..training import Hooks
-from . import method
+from ..federation.models import derived_seed
+from ..federation.training import Hooks
 from ._curvature import empirical_fisher, hutchinson
+from .registry import method
 
 CURVATURES = {"fim": empirical_fisher, "hutchinson": hutchinson}
 PASSES = {"fim": 2, "hutchinson": 3}

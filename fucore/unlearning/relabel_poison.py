@@ -11,15 +11,16 @@ import dataclasses
 import numpy as np
 import torch
 
-from ..partition import Partition
-from ..training import Hooks
-from . import method
+from ..data.partition import Partition
+from ..federation.training import Hooks
 from ._fair import fair_rounds
 from ._losses import towards, wrong_labels
+from .registry import method
+from .task import Task
 
 
 @method("relabel-poison", needs=("forgotten data",), citation="Huang et al., 2025")
-def relabel_poison(task, *, rounds: int = 10, inherit: str = "anchored", tolerance: float = 1e-4):
+def relabel_poison(task: Task, *, rounds: int = 10, inherit: str = "anchored", tolerance: float = 1e-4):
     """At most ``rounds`` rounds on all data of the asking clients, with wrong labels for what must be forgotten.
 
     ``inherit`` and ``tolerance`` as for ``delete-retrain``.

@@ -7,12 +7,13 @@ than the others are given it is the control of a comparison: a method that loses
 from __future__ import annotations
 
 from ..errors import require_whole
-from ..models import derived_seed
-from . import method
+from ..federation.models import derived_seed
+from .registry import method
+from .task import Task
 
 
 @method("retrain", citation="McMahan et al., AISTATS 2017")
-def retrain(task, *, rounds: int = 4):
+def retrain(task: Task, *, rounds: int = 4):
     """``rounds`` rounds of FedAvg on the remaining clients, from a new network."""
     require_whole("rounds", rounds, 1)
     return task.train(task.remaining.initial_weights(derived_seed(task.seed, 8302)), rounds)

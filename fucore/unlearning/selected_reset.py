@@ -20,10 +20,11 @@ import numpy as np
 import torch
 
 from ..errors import require_choice, require_number, require_whole
-from ..models import Layout
-from . import METHODS, Task, method
+from ..federation.weights import Layout
 from ._curvature import fisher_of
 from .fedmemprune import least_important, reset
+from .registry import METHODS, method
+from .task import Task
 
 STRATEGIES = ("salun", "salun-gradient", "localized", "localized-global", "deep", "shallow", "information", "redundant", "random")
 LARGEST_IN_CHANNEL = 5
@@ -34,7 +35,7 @@ LARGEST_IN_CHANNEL = 5
     needs=("forgotten data",),
     citation="Wei et al., KDD 2026, App. F.3; Fan et al., ICLR 2024; Torkzadehmahani et al., TMLR 2025",
 )
-def selected_reset(task, *, strategy: str = "salun", ratio: float = 0.4, rounds: int = 4, split: int | None = None):
+def selected_reset(task: Task, *, strategy: str = "salun", ratio: float = 0.4, rounds: int = 4, split: int | None = None):
     """Reset the share ``ratio`` of parameters that ``strategy`` chooses; ``rounds`` count the locating round.
 
     ``split``: index of the first deep tensor (default half of them; Wei et al. use 11 of ResNet-18's 22).

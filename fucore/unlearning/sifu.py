@@ -14,11 +14,12 @@ import math
 import torch
 
 from ..errors import require_number, require_whole
-from . import method
+from .registry import method
+from .task import Task
 
 
 @method("sifu", needs=("history", "whole clients"), citation="Fraboni et al., AISTATS 2024")
-def sifu(task, *, rounds: int = 4, epsilon: float = 10.0, sigma: float = 0.05):
+def sifu(task: Task, *, rounds: int = 4, epsilon: float = 10.0, sigma: float = 0.05):
     """Roll back within the budget of influence, add noise of ``sigma``, then ``rounds`` rounds on the remaining clients."""
     require_whole("rounds", rounds, 0)
     require_number("epsilon", epsilon, 0.0, math.inf, open_low=True)

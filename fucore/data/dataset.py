@@ -1,4 +1,4 @@
-"""What is learned from: labelled images kept as uint8 tensors; :mod:`fucore.sources` loads them."""
+"""What is learned from: labelled images kept as uint8 tensors; :mod:`fucore.data.sources` loads them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .errors import require, require_choice, require_number, require_whole
+from ..errors import require, require_choice, require_number, require_whole
 
 
 @dataclass(frozen=True, eq=False)

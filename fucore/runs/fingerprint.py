@@ -21,7 +21,7 @@ import torch
 
 PACKAGE = __name__.partition(".")[0]
 #: Modules that no stored result can depend on; the package itself only passes names on.
-PRESENTATION = (PACKAGE, f"{PACKAGE}.plots", f"{PACKAGE}.widgets", f"{PACKAGE}.explorers")
+PRESENTATION = (PACKAGE, *(f"{PACKAGE}.{name}" for name in ("_version", "plots", "companion", "companion.widgets", "companion.explorers")))
 
 
 def hash_of(config) -> str:

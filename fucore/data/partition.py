@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from .errors import FucoreError, require, require_number, require_whole
+from ..errors import FucoreError, require, require_number, require_whole
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,6 @@ whatever else lies in its folder stays as it is.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import errno
@@ -31,9 +30,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from .errors import FucoreError, require, require_number
+from ..errors import FucoreError, require, require_number
+from ..machine import cache_folder
 from .run import Cost, Run
-from .sources import cache_folder
 
 BYTES_A_WEIGHT = 4
 #: What is the store's own, by folder: finished runs, unfinished ones, what is being written, what was damaged, rows of sweeps.
@@ -296,15 +295,3 @@ def _digest(body) -> str:
 
 def _checksum(weights: torch.Tensor, state: dict) -> str:
     return hashlib.sha256(weights.cpu().numpy().tobytes() + json.dumps(state, sort_keys=True).encode()).hexdigest()
-
-
-def main(arguments=None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m fucore", description="Show or prune the stored runs.")
-    commands = parser.add_subparsers(dest="command")
-    pruning = commands.add_parser("prune", help="delete runs not used for some days")
-    pruning.add_argument("--days", type=float, default=30.0, help="0 deletes everything (default 30)")
-    options = parser.parse_args(arguments)
-    store = Store()
-    if options.command == "prune":
-        print(f"freed {store.prune(days=options.days) / 1e6:.1f} MB")
-    print(store)

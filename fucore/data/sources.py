@@ -24,9 +24,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from ..errors import FucoreError, require, require_choice
+from ..machine import cache_folder
 from ._torchvision import torchvision
-from .data import Dataset, Split, pixel_statistics, stratified
-from .errors import FucoreError, require, require_choice
+from .dataset import Dataset, Split, pixel_statistics, stratified
 from .rendered import rendered_digits
 
 EMBEDDED = ("mnist5k", "digits", "rendered-digits")
@@ -237,11 +238,6 @@ def _checked(name, x_train, y_train, x_test, y_test, classes) -> Dataset:
 
 def _default_root() -> pathlib.Path:
     return pathlib.Path(os.environ.get("FUCORE_DATA") or cache_folder() / "data")
-
-
-def cache_folder() -> pathlib.Path:
-    """The user's cache folder for fucore: ``$XDG_CACHE_HOME/fucore`` or ``~/.cache/fucore``."""
-    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "fucore"
 
 
 def _first_line(error: Exception) -> str:

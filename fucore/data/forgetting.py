@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import require, require_whole
+from ..errors import require, require_whole
 from .partition import Partition
 
 

@@ -12,16 +12,16 @@ from typing import Annotated, Literal, get_args, get_origin
 import pandas as pd
 import pydantic
 
-from . import forgetting, partition
-from .data import Dataset
-from .domains import BENCHMARKS, Domains
-from .domains import load as load_domains
-from .errors import FucoreError, require
-from .federation import Federation
-from .models import FACTORIES
-from .run import provenance
-from .sources import NAMES, load
-from .training import LocalTraining, Preprocessing
+from ..data import forgetting, partition
+from ..data.dataset import Dataset
+from ..data.domains import BENCHMARKS, Domains
+from ..data.domains import load as load_domains
+from ..data.sources import NAMES, load
+from ..errors import FucoreError, require
+from ..federation.federation import Federation
+from ..federation.models import FACTORIES
+from ..federation.training import LocalTraining, Preprocessing
+from ..runs.run import provenance
 
 PARTITIONS = ("dirichlet", "iid", "one-class", "shards", "overlapping")
 Whole = Annotated[int, pydantic.Field(strict=True)]

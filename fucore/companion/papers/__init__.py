@@ -11,7 +11,7 @@ import pathlib
 
 import pandas as pd
 
-from ..errors import require_choice
+from ...errors import require_choice
 
 
 def table(name: str) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import math
 import pathlib
 from collections.abc import Callable
 
-from .errors import require
+from ..errors import require
 from .widgets import CLASS_COLOURS, Explorer, Frame, Held, Row, logarithmic, shown
 
 RESULTS = pathlib.Path(__file__).parent / "results"
@@ -183,7 +183,7 @@ def _in_a_word(groups) -> str:
 
 
 def partition_frame(partition, labels, classes, images=None) -> Frame:
-    """Who holds what of ``labels`` under a :class:`~fucore.partition.Partition`: a bar a client, with its label entropy in bits.
+    """Who holds what of ``labels`` under a :class:`~fucore.data.partition.Partition`: a bar a client, with its label entropy in bits.
 
     The note is the mean entropy and the leak audit, pixel by pixel if ``images`` are given.
     """

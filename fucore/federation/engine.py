@@ -11,14 +11,14 @@ import concurrent.futures
 import contextlib
 import functools
 import itertools
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
 
-from .errors import FucoreError, require_choice, require_whole
-from .training import Hooks, LocalTraining, Worker
+from ..errors import require_whole
+from .training import Hooks, LocalTraining
+from .worker import Worker
 
 #: Small networks are trained as stacks: measured to pay on CPUs up to this many weights a network and in a stack, see :func:`stack_size`.
 SMALL_NETWORK, STACKED_WEIGHTS = 60_000, 1_250_000
@@ -112,27 +112,3 @@ def one_thread():
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def default_workers(device: str) -> int:
-    """``$FUCORE_WORKERS`` if set; else one worker for each core that this process may use, at most 8; one where a GPU does the work."""
-    if os.environ.get("FUCORE_WORKERS"):
-        return require_whole("FUCORE_WORKERS", _number(os.environ["FUCORE_WORKERS"]), 1)
-    if torch.device(device).type != "cpu":
-        return 1
-    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-
-
-def _number(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text
-
-
-def check_device(device: str, precision: str) -> None:
-    """Refuse a device that is not there, or a precision that is not known, with a sentence."""
-    require_choice("precision", precision, ("fp32", "bf16"))
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError):
-        raise FucoreError(
-            f"device is {device!r}, which torch cannot use on this machine: choose 'cpu', or 'cuda' where there is a GPU."
-        ) from None

@@ -1,110 +1,19 @@
-"""What a client does in a round: local training with one reused network, all of whose state lies in flat vectors.
-
-The result depends only on (weights, indices, seed, round, client), never on who computes it or when.
-"""
+"""A network with all its state in flat vectors, able to train any client and to evaluate any weights."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 
-from .data import Dataset, Split
-from .errors import FucoreError, require, require_choice, require_number, require_whole
-from .models import FlatModel, build, pool_before_relu
-
-EVALUATION_BATCH = 200
-AUGMENT_PADDING = 4
-
-
-@dataclass(frozen=True)
-class LocalTraining:
-    """What a client does in a round: ``epochs`` passes in batches of ``batch``, with a new optimiser each round.
-
-    ``lr`` is multiplied by ``decay ** round`` and, with ``schedule="cosine"``, by half a cosine over the planned rounds;
-    both follow the global round index, so nothing restarts at a client.
-    """
-
-    epochs: int = 2
-    batch: int = 32
-    optimizer: str = "adam"
-    lr: float = 3e-3
-    momentum: float = 0.0
-    weight_decay: float = 0.0
-    schedule: str = "constant"
-    decay: float = 1.0
-
-    def __post_init__(self):
-        require_whole("epochs", self.epochs, 1)
-        require_whole("batch", self.batch, 1)
-        require_choice("optimizer", self.optimizer, ("adam", "sgd"))
-        require_number("lr", self.lr, 0.0, math.inf)
-        require_number("momentum", self.momentum, 0.0, 1.0)
-        require_number("weight_decay", self.weight_decay, 0.0, math.inf)
-        require_choice("schedule", self.schedule, ("constant", "cosine"))
-        require_number("decay", self.decay, 0.0, 1.0, open_low=True)
-
-    def rate(self, round_index: int, rounds: int) -> float:
-        """Learning rate in global round ``round_index`` (from 0) of ``rounds``."""
-        wave = 0.5 * (1 + math.cos(math.pi * round_index / rounds)) if self.schedule == "cosine" else 1.0
-        return self.lr * self.decay**round_index * wave
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """From uint8 pixels to network inputs, by batched tensor operations.
-
-    ``resize`` to that many pixels a side; ``normalise`` each channel by the training set's mean and standard deviation
-    (otherwise divide by 255); ``augment`` training batches by random crops with 4 pixels of padding and, unless
-    ``flip`` is off, horizontal flips.
-    """
-
-    normalise: bool = True
-    augment: bool = False
-    flip: bool = True
-    resize: int | None = None
-
-
-@dataclass
-class Step:
-    """What a hook sees of one step of local training.
-
-    ``client`` and ``round`` as in the federation, ``seed`` of the run; ``indices`` [b] of the batch in the training split, its ``inputs``
-    [b, C, H, W], ``labels`` [b] and ``logits`` [b, classes]; the client's current ``weights`` and ``gradient``, both [d];
-    ``module``, the network whose parameters are views of ``weights``; ``state``, a dict that is new for each local training.
-    """
-
-    seed: int
-    round: int
-    client: int
-    indices: torch.Tensor
-    inputs: torch.Tensor
-    labels: torch.Tensor
-    weights: torch.Tensor
-    gradient: torch.Tensor
-    module: torch.nn.Module
-    state: dict
-    logits: torch.Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Hooks:
-    """Changes to local training, in place of a second training loop; each function is given a :class:`Step`.
-
-    ``loss(step) -> scalar`` replaces mean cross-entropy; ``gradient(step)`` may change ``step.gradient`` in place before
-    the optimiser's step, ``after(step)`` may change ``step.weights`` in place after it.  ``passes``: what a step costs in
-    forward-backward passes, for the account.
-    """
-
-    loss: Callable | None = None
-    gradient: Callable | None = None
-    after: Callable | None = None
-    passes: int = 1
+from ..data.dataset import Dataset, Split
+from ..errors import FucoreError, require
+from .models import build, pool_before_relu
+from .training import EVALUATION_BATCH, Hooks, LocalTraining, Preprocessing, Step, augmented, batch_order
+from .weights import FlatModel
 
 
 class Worker:
@@ -287,27 +196,9 @@ def watched(module: torch.nn.Module, kind: type, *, outputs: bool = False) -> It
         handle.remove()
 
 
-def batch_order(indices, local: LocalTraining, rng: np.random.Generator) -> list[torch.Tensor]:
-    """The batches of all epochs, in order: what :meth:`Worker.train` draws when nothing is augmented."""
-    return [batch for _ in range(local.epochs) for batch in torch.from_numpy(rng.permutation(indices)).split(local.batch)]
-
-
 def padded(batches: list[torch.Tensor], device) -> tuple[torch.Tensor, torch.Tensor]:
     """Batches of different sizes as one [n, longest] (padded with a repeated example) and each example's share of its mean loss."""
     chosen = torch.nn.utils.rnn.pad_sequence(batches, batch_first=True, padding_value=int(batches[0][0]))
     counts = torch.tensor([[len(batch)] for batch in batches])
     share = (torch.arange(chosen.shape[1]) < counts) / counts
     return chosen.to(device), share.to(device)
-
-
-def augmented(images: torch.Tensor, rng: np.random.Generator, flip: bool = True) -> torch.Tensor:
-    """Random crops after zero padding by 4, and horizontal flips; [b, C, H, W] to the same shape."""
-    count, _, height, width = images.shape
-    padded = torch.nn.functional.pad(images, (AUGMENT_PADDING,) * 4)
-    top = torch.from_numpy(rng.integers(0, 2 * AUGMENT_PADDING + 1, (count, 1)))
-    left = torch.from_numpy(rng.integers(0, 2 * AUGMENT_PADDING + 1, (count, 1)))
-    rows, columns = top + torch.arange(height), left + torch.arange(width)
-    if flip:
-        columns = torch.where(torch.from_numpy(rng.random((count, 1)) < 0.5), columns.flip(1), columns)
-    cropped = padded[torch.arange(count)[:, None, None], :, rows[:, :, None], columns[:, None, :]]
-    return cropped.permute(0, 3, 1, 2)

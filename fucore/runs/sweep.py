@@ -19,10 +19,10 @@ import pandas as pd
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from .engine import default_workers
-from .errors import FucoreError, require, require_whole
+from ..errors import FucoreError, require, require_whole
+from ..machine import default_workers
+from ..progress import progress
 from .fingerprint import hash_of, hash_of_code, plain, source_of
-from .progress import progress
 from .store import Store
 
 ATTEMPTS = 3

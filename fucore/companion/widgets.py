@@ -18,7 +18,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from .errors import FucoreError, require
+from ..errors import FucoreError, require
 
 #: Ten colours that can be told apart in light and dark pages (Okabe and Ito's, and two greys).
 CLASS_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#8c6d1f", "#999999", "#5e4fa2")

@@ -20,17 +20,20 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .data import Dataset, Split, hash_splits
-from .engine import Engine, check_device, default_workers, one_thread
-from .errors import FucoreError, require, require_choice, require_number, require_whole
-from .fingerprint import hash_of, hash_of_code, hash_tensor, plain, source_of
-from .forgetting import Request
-from .models import Layout, build, fingerprint
-from .partition import LeakAudit, Partition
-from .progress import progress
-from .run import Cost, Run, provenance
-from .store import BYTES_A_WEIGHT, Store
-from .training import EVALUATION_BATCH, Hooks, LocalTraining, Preprocessing, Worker
+from ..data.dataset import Dataset, Split, hash_splits
+from ..data.forgetting import Request
+from ..data.partition import LeakAudit, Partition
+from ..errors import FucoreError, require, require_choice, require_number, require_whole
+from ..machine import check_device, default_workers
+from ..progress import progress
+from ..runs.fingerprint import hash_of, hash_of_code, hash_tensor, plain, source_of
+from ..runs.run import Cost, Run, provenance
+from ..runs.store import BYTES_A_WEIGHT, Store
+from .engine import Engine, one_thread
+from .models import build, fingerprint
+from .training import EVALUATION_BATCH, Hooks, LocalTraining, Preprocessing
+from .weights import Layout
+from .worker import Worker
 
 CHECKPOINT_SECONDS = 5.0
 NOT_KEPT = (
@@ -43,7 +46,7 @@ NOT_KEPT = (
 class Federation:
     """Data, who holds them, and how they learn.
 
-    ``model``: a name in :data:`fucore.models.FACTORIES` or a function ``(shape, classes) -> nn.Module`` without buffers.
+    ``model``: a name in :data:`fucore.federation.models.FACTORIES` or a function ``(shape, classes) -> nn.Module`` without buffers.
     ``aggregation``: ``"uniform"`` (Wei et al.) or ``"size"`` (McMahan et al., Huang et al.).  ``participation``: share of
     the clients drawn each round, at least one.  ``workers``: clients trained at the same time (default: one a
     core, at most 8; one on a GPU); results do not depend on it.

@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ..errors import require, require_choice, require_whole
 from . import partition
-from .data import Dataset, Split, pixel_statistics
-from .errors import require, require_choice, require_whole
+from .dataset import Dataset, Split, pixel_statistics
 from .partition import Partition
 from .sources import load as load_data
 
@@ -97,13 +97,13 @@ def load(
     imagenet: str | None = None,
     root=None,
 ) -> Domains:
-    """A benchmark by name (see :data:`BENCHMARKS`), or made of any list of data sets that :func:`fucore.sources.load` knows.
+    """A benchmark by name (see :data:`BENCHMARKS`), or made of any list of data sets that :func:`fucore.data.sources.load` knows.
 
     Classes of the same name are the same; what is not in every domain is left out.  ``clients``: how many each domain has (3 each for
     a list); ``alpha``: Dirichlet concentration within a domain; ``train_size`` and ``test_size``: at most so many examples of each domain.
     All images are resized to ``image_size`` pixels a side, or with ``native`` keep the size of their data set (for models that
     pool adaptively); grey ones become three equal channels where others have colour.  ``imagenet``: folder with ``train/n01440764/...``
-    and ``val/n01440764/...``, for the benchmarks that need it; ``root`` as for :func:`fucore.sources.load`.
+    and ``val/n01440764/...``, for the benchmarks that need it; ``root`` as for :func:`fucore.data.sources.load`.
 
     Raises ``FucoreError`` if data are missing or the domains share fewer than two classes.
     """

@@ -11,11 +11,11 @@ import pathlib
 
 import pandas as pd
 
-from .errors import require_choice
-from .federation import Federation
-from .fingerprint import hash_of_code
-from .run import provenance
-from .store import Store, write_atomically
+from ..errors import require_choice
+from ..federation.federation import Federation
+from ..runs.fingerprint import hash_of_code
+from ..runs.run import provenance
+from ..runs.store import Store, write_atomically
 
 #: What a run can say about a claim.
 VERDICTS = ("reproduced", "direction only", "not reproduced", "undecided", "cannot be run here")
@@ -39,7 +39,7 @@ def note(name: str, ours: str, judgement: str, federation: Federation, basis: st
     """Keep what a run says about the claim ``name``: ``ours`` in words and numbers, and a verdict of :data:`VERDICTS`.
 
     ``basis``: on how much it rests (data, profile, changed parameters, models and runs), such as ``basis`` of
-    :class:`fucore.params.Parameters` says.  Kept in the federation's store with where it comes from; without a store nothing is kept.
+    :class:`fucore.companion.params.Parameters` says.  Kept in the federation's store with where it comes from; without a store nothing is kept.
     """
     require_choice("claim", name, list(claims().index))
     require_choice("verdict", judgement, VERDICTS)

@@ -7,7 +7,7 @@ import pathlib
 
 import pandas as pd
 
-from ..errors import require_choice
+from ...errors import require_choice
 
 FOLDER = pathlib.Path(__file__).parent
 

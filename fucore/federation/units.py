@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import torch
 from torch import fx, nn
 
-from .errors import FucoreError, require, require_choice, require_whole
-from .models import FlatModel
+from ..errors import FucoreError, require, require_choice, require_whole
+from .weights import FlatModel
 
 LAYERS = (nn.Conv2d, nn.Linear)
 OUT_OF_PLACE = {operator.iadd: operator.add, operator.imul: operator.mul, operator.isub: operator.sub}

@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import platform
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pandas as pd
 import torch
 
-if TYPE_CHECKING:
-    from .federation import Federation
+from .._version import __version__
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Run:
     cost: Cost
     provenance: dict
     key: str | None
-    federation: Federation | None = field(default=None, repr=False)
+    federation: Any = field(default=None, repr=False)
     log: dict = field(default_factory=dict)
 
     @property
@@ -70,7 +69,5 @@ def listed(candidates: dict) -> dict[str, list[Run]]:
 
 def provenance(data) -> dict:
     """Where a result comes from: versions, processor, data hash."""
-    from . import __version__
-
     versions = {"fucore": __version__, "torch": torch.__version__, "python": platform.python_version(), "machine": platform.machine()}
     return {**versions, "data": data.name, "data_sha256": data.hash}

@@ -1,0 +1,1 @@
+"""What is learned from, who holds it, and what must be forgotten."""

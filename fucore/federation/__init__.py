@@ -1,0 +1,1 @@
+"""Networks as flat vectors, local training, federated rounds."""

@@ -1,0 +1,99 @@
+"""Unlearn: check what a method needs, look for an equal run, let it work, keep the result."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+
+import numpy as np
+import torch
+
+from ..data.forgetting import Request
+from ..errors import FucoreError, require, require_choice, require_whole
+from ..federation.federation import NOT_KEPT
+from ..federation.models import derived_seed
+from ..runs.fingerprint import hash_of, hash_of_code, hash_tensor, plain, source_of
+from ..runs.run import Run, provenance
+from .registry import METHODS, NEEDS, Method
+from .task import Task
+
+
+def unlearn(name: str, original: Run, request: Request, *, seed: int = 0, **parameters) -> Run:
+    """Unlearn ``request`` from ``original`` by the method ``name``.
+
+    ``parameters`` are the method's own (see ``fu.METHODS[name].defaults``).  The result is a ``Run`` whose
+    ``history`` and ``cost`` cover everything the method did; an equal one is taken from the store.
+
+    Raises ``FucoreError`` for an unknown method or parameter, or when the run lacks what the method needs.
+    """
+    chosen = METHODS[require_choice("method", name, METHODS)]
+    unknown = sorted(set(parameters) - set(chosen.defaults))
+    require(not unknown, f"{name} has no parameter {unknown[0] if unknown else ''!r}, only: {', '.join(chosen.defaults) or 'none'}.")
+    federation = original.federation
+    require(federation is not None, "this run does not know its federation: train it again (from the store) with Federation.train.")
+    require(
+        "method" not in original.config,
+        "this run is itself unlearned: forget everything at once from the original, such as fu.forget.clients(1, 2), or retrained clients come back.",
+    )
+    require_whole("seed", seed, 0)
+    _check_needs(chosen, original, request)
+    settings = {**chosen.defaults, **parameters}
+    task = Task(original, request, chosen, seed)
+    config = {
+        "method": name,
+        "parameters": settings,
+        "seed": seed,
+        "request": dataclasses.asdict(request),
+        "original": hash_tensor(original.weights),
+        "remaining": task.remaining.config,
+        "forgotten": federation.config,
+        "code": [source_of(chosen.function), hash_of_code(__name__)],
+    }
+    key = None if federation.store is None or config["code"][0] is None else hash_of(config)
+    if key is None and federation.store is not None:
+        warnings.warn(NOT_KEPT.format(f"the method {name} computes"), stacklevel=2)
+    found = key and federation.store.get(key)
+    if found:
+        return dataclasses.replace(found, federation=federation)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, 8003))
+        weights = chosen.function(task, **settings)
+    require(
+        isinstance(weights, torch.Tensor) and weights.shape == original.weights.shape,
+        f"{name} must return weights of shape {tuple(original.weights.shape)}.",
+    )
+    if not torch.isfinite(weights).all():
+        raise FucoreError(f"{name} diverged: its weights are no longer finite; try gentler parameters than {settings}.")
+    run = Run(weights.cpu(), task.history, plain(config), task.cost, provenance(federation.data), key, federation, plain(task.log))
+    if key:
+        federation.store.put(run)
+    return run
+
+
+def _check_needs(chosen: Method, original: Run, request: Request) -> None:
+    """Refuse a method where the run or the request lacks what it needs."""
+    federation, needs, name = original.federation, chosen.needs, chosen.name
+    asked = request.forgotten(federation.data.train.labels, federation.clients)
+    asked = [(len(part), len(held)) for part, held in zip(asked, federation.clients.indices)]
+    whole = all(part in (0, held) for part, held in asked)  # a client that keeps some of its data left traces in its old updates
+    held = federation.clients.examples
+    mask = request.mask(federation.data.train.labels, federation.clients)
+    labels = federation.data.train.labels.numpy()
+    classes = np.isin(labels[held], np.unique(labels[mask])) if mask.any() else np.zeros(len(held), bool)
+    require(
+        "history" not in needs or bool(original.config.get("record_updates")),
+        f"{name} needs {NEEDS['history']}: train the original with record_updates=True.",
+    )
+    require(
+        "history" not in needs or (original.config["start"] is None and original.config["first_round"] == 0),
+        f"{name} needs the history from the first round on: train the original from its own initial weights.",
+    )
+    require("whole clients" not in needs or whole, f"{name} needs {NEEDS['whole clients']}, such as fu.forget.client(0), not {request}.")
+    require(
+        "whole classes" not in needs or bool((classes == mask[held]).all()),
+        f"{name} needs {NEEDS['whole classes']}, such as fu.forget.classes(3), not {request}.",
+    )
+    require(
+        "class of a client" not in needs or (len(request.clients or ()), len(request.classes or ()), request.examples) == (1, 1, None),
+        f"{name} needs {NEEDS['class of a client']}, such as fu.forget.class_of_client(3, 0), not {request}.",
+    )
