@@ -13,8 +13,8 @@ import tempfile
 import time
 
 TRAIN = """
-import sys, fucore as fu, fucore.federation.federation as federation
-federation.CHECKPOINT_SECONDS = 0.2
+import sys, fucore as fu, fucore.federation.rounds as rounds
+rounds.CHECKPOINT_SECONDS = 0.2
 data = fu.load("mnist5k")
 fed = fu.Federation(data, fu.partition.dirichlet(data.train.labels, 10, 0.5), store=fu.Store(sys.argv[1]))
 print("started", flush=True)

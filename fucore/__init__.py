@@ -12,6 +12,7 @@ from .errors import FucoreError
 from .evaluation import Report, compare
 from .federation import models
 from .federation.federation import Federation
+from .federation.server import FedAvg, Server
 from .federation.training import Hooks, LocalTraining, Preprocessing, Step
 from .runs.run import Cost, Run
 from .runs.store import Store
@@ -19,6 +20,6 @@ from .runs.sweep import Sweep, sweep
 from .unlearning import METHODS, method, unlearn
 
 __all__ = [
-    "METHODS", "Cost", "Dataset", "Federation", "FucoreError", "Hooks", "LocalTraining", "Partition", "Preprocessing", "Report", "Request",
-    "Run", "Split", "Step", "Store", "Sweep", "compare", "domains", "explorers", "findings", "forget", "load", "method", "models", "papers", "params", "partition", "plant", "results", "sweep", "unlearn", "widgets",
+    "METHODS", "Cost", "Dataset", "FedAvg", "Federation", "FucoreError", "Hooks", "LocalTraining", "Partition", "Preprocessing", "Report", "Request",
+    "Run", "Server", "Split", "Step", "Store", "Sweep", "compare", "domains", "explorers", "findings", "forget", "load", "method", "models", "papers", "params", "partition", "plant", "results", "sweep", "unlearn", "widgets",
 ]  # fmt: skip

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 import fucore as fu
 from fucore.data.partition import Partition
 from fucore.federation.engine import stack_size
-from fucore.federation.worker import Worker
 from fucore.federation.models import pool_before_relu
+from fucore.federation.worker import Worker
 from fucore.machine import default_workers
 
 

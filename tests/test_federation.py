@@ -28,14 +28,14 @@ def test_one_client_federation_is_local_training(fed):
 def test_zero_learning_rate_is_identity(fed):
     """Spec 1.8 (ii)."""
     for aggregation in ("uniform", "size"):
-        still = dataclasses.replace(fed, local=dataclasses.replace(fed.local, lr=0.0), aggregation=aggregation)
+        still = dataclasses.replace(fed, local=dataclasses.replace(fed.local, lr=0.0), server=fu.FedAvg(aggregation))
         assert torch.equal(still.train(2, start=(start := fed.initial_weights(0))).weights, start)
 
 
 @pytest.mark.parametrize("aggregation", ["uniform", "size"])
 def test_averaging_models_is_averaging_updates(stored, aggregation):
     """Spec 1.8 (iii), with the recorded client updates."""
-    fed = dataclasses.replace(stored, aggregation=aggregation)
+    fed = dataclasses.replace(stored, server=fu.FedAvg(aggregation))
     start = fed.initial_weights(0)
     run = fed.train(1, start=start, record_updates=True)
     weights = fed.clients.sizes if aggregation == "size" else np.ones(4)
@@ -224,7 +224,7 @@ def test_resize_and_normalise(digits):
         (lambda fed: fed.train(1, start=torch.zeros(3)), "start has shape"),
         (lambda fed: fed.train(1, record_updates=True), "needs a store"),
         (lambda fed: fed.updates(fed.train(1), 1), "record_updates=True"),
-        (lambda fed: dataclasses.replace(fed, aggregation="median"), "aggregation is 'median', but must be one of: uniform, size"),
+        (lambda fed: fu.FedAvg("median"), "weights is 'median', but must be one of: uniform, size"),
         (lambda fed: dataclasses.replace(fed, participation=0), r"participation is 0, but must be a number in \(0, 1\]"),
         (lambda fed: dataclasses.replace(fed, device="cuda:9"), "device is 'cuda:9'"),
         (lambda fed: dataclasses.replace(fed, precision="fp8"), "precision is 'fp8'"),
@@ -246,3 +246,87 @@ def test_errors_are_one_sentence(fed, act, sentence):
         act(fed)
     assert "\n" not in str(error.value)
     assert error.value._render_traceback_() == [f"FucoreError: {error.value}"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Momentum(fu.Server):
+    """FedAvgM (Hsu et al., 2019), in a few lines and with a state."""
+
+    momentum: float = 0.5
+
+    def begin(self, theta):
+        return {"velocity": torch.zeros_like(theta)}
+
+    def step(self, theta, mean, state):
+        state["velocity"].mul_(self.momentum).add_(mean.float() - theta)
+        return theta + state["velocity"]
+
+
+def test_an_aggregation_rule_is_a_value_shared_by_training_retraining_and_recovery(stored):
+    fed = dataclasses.replace(stored, server=Momentum())
+    plain, run = stored.train(2), fed.train(2)
+    assert run.key is not None and run.key != plain.key and not torch.equal(run.weights, plain.weights)
+    assert dataclasses.replace(stored, server=Momentum(momentum=0.0)).train(2).weights == pytest.approx(plain.weights, abs=1e-6)
+    request = fu.forget.client(0)
+    retrained = fed.without(request).train_many(2, range(1, 4))
+    unlearned = fu.unlearn("fine-tune", run, request, rounds=1)
+    assert fu.compare({"mine": unlearned}, run, retrained, request) is not None
+    assert unlearned.key != fu.unlearn("fine-tune", plain, request, rounds=1).key
+    with pytest.raises(fu.FucoreError, match="cannot be the reference"):
+        fu.compare({}, run, stored.without(request).train_many(2, range(1, 4)), request)
+    with pytest.raises(fu.FucoreError, match="must be an aggregation rule"):
+        dataclasses.replace(stored, server="size")
+
+
+def test_the_state_of_a_rule_is_checkpointed(stored, monkeypatch):
+    from fucore.federation import rounds
+
+    fed = dataclasses.replace(stored, server=Momentum())
+    whole = dataclasses.replace(fed, store=None).train(4)
+    monkeypatch.setattr(rounds, "CHECKPOINT_SECONDS", 0.0)
+    real, calls = rounds.one_round, []
+
+    def fails_once(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(rounds, "one_round", fails_once)
+    with pytest.raises(KeyboardInterrupt):
+        fed.train(4)
+    assert torch.equal(fed.train(4).weights, whole.weights) and len(calls) == 5
+
+
+def test_history_is_replayed_by_the_rule_itself(stored):
+    """The replayed models are the trained ones, up to the rounding of the recorded updates."""
+    run = dataclasses.replace(stored, server=Momentum()).train(3, record_updates=True)
+    seen = []
+
+    @fu.method("replay", needs=("history",))
+    def replay(task, *, rounds=0):
+        seen.extend(theta for theta, *_ in task.past())
+        return task.original.weights
+
+    try:
+        fu.unlearn("replay", run, fu.forget.client(0))
+    finally:
+        del fu.METHODS["replay"]
+    again = [dataclasses.replace(stored, server=Momentum(), store=None).train(rounds).weights for rounds in (1, 2)]
+    assert torch.allclose(seen[1], again[0], atol=1e-5) and torch.allclose(seen[2], again[1], atol=1e-5)
+
+
+def test_hooks_of_a_federation_are_given_to_recovery_too_and_know_where_they_started(stored):
+    """FedProx (Li et al., 2020): a pull towards theta(t), in training, retraining and recovery alike."""
+
+    def proximal(step):
+        step.gradient.add_(step.weights - step.start, alpha=10.0)
+
+    fed = dataclasses.replace(stored, hooks=fu.Hooks(gradient=proximal))
+    free, held = stored.train(1), fed.train(1)
+    start = fed.initial_weights(0)
+    assert (held.weights - start).norm() < 0.5 * (free.weights - start).norm()
+    request = fu.forget.client(0)
+    pulled, loose = (fu.unlearn("fine-tune", dataclasses.replace(held, federation=each), request, rounds=1) for each in (fed, stored))
+    assert (pulled.weights - held.weights).norm() < 0.5 * (loose.weights - held.weights).norm()
+    assert fed.train(1).key == held.key != free.key

@@ -24,7 +24,7 @@ CLIENTS = iid(LABELS, 4)
 def test_every_kind_of_request_is_one_mask(request_, expected):
     mask = request_.mask(LABELS, CLIENTS)
     assert mask.dtype == bool and np.array_equal(mask, expected(np.arange(100), LABELS))
-    forgotten, retained = request_.forgotten(LABELS, CLIENTS), request_.retained(LABELS, CLIENTS)
+    forgotten, retained = request_.departed(LABELS, CLIENTS), request_.retained(LABELS, CLIENTS)
     assert np.array_equal(np.sort(np.concatenate(forgotten)), np.flatnonzero(mask))
     for before, gone, kept in zip(CLIENTS.indices, forgotten, retained.indices):
         assert np.array_equal(np.sort(np.concatenate([gone, kept])), before)

@@ -11,6 +11,7 @@ import yaml
 import fucore as fu
 from notebooks import ROOT
 
+
 def tracked():
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
     return [ROOT / name for name in files or [str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py")]]
@@ -50,7 +51,9 @@ def test_imports_run_one_way():
     import grimp
     import networkx
 
-    result = subprocess.run([pathlib.Path(sys.executable).with_name("lint-imports"), "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    result = subprocess.run(
+        [pathlib.Path(sys.executable).with_name("lint-imports"), "--no-cache"], cwd=ROOT, capture_output=True, text=True
+    )
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-2000:]
     graph = grimp.build_graph("fucore", cache_dir=None)
     edges = [(module, other) for module in graph.modules for other in graph.find_modules_directly_imported_by(module)]

@@ -17,15 +17,15 @@ import torch
 
 import fucore as fu
 from fucore import __main__ as command
-from fucore.federation import federation
+from fucore.federation import rounds
 from fucore.federation.models import build
 from fucore.runs import store
 from fucore.runs.fingerprint import plain
 from fucore.runs.store import Store
 
 TRAIN = """
-import sys, fucore as fu, fucore.federation.federation as federation
-federation.CHECKPOINT_SECONDS = 0.0
+import sys, fucore as fu, fucore.federation.rounds as rounds
+rounds.CHECKPOINT_SECONDS = 0.0
 data = fu.load("digits")
 fed = fu.Federation(data, fu.partition.iid(data.train.labels, 4), "cnn", fu.LocalTraining(epochs=2, batch=16), store=fu.Store(sys.argv[1]))
 print("started", flush=True)
@@ -36,7 +36,7 @@ print(run.key)
 
 def test_an_equal_run_is_returned_not_trained(stored, monkeypatch):
     first = stored.train(2, seed=1)
-    monkeypatch.setattr(federation.Federation, "_train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(rounds, "train", lambda *_: pytest.fail("trained again"))
     again = stored.train(2, seed=1)
     assert torch.equal(again.weights, first.weights) and again.history == first.history and again.cost == first.cost
     assert again.federation is stored
@@ -45,7 +45,7 @@ def test_an_equal_run_is_returned_not_trained(stored, monkeypatch):
 @pytest.mark.parametrize(
     "change",
     [
-        {"aggregation": "size"},
+        {"server": fu.FedAvg("size")},
         {"precision": "bf16"},
         {"local": fu.LocalTraining(epochs=1, batch=63)},
         {"preprocessing": fu.Preprocessing(augment=True)},
@@ -123,16 +123,16 @@ def test_damage_is_noticed_set_aside_and_mended(stored, name, damage):
 
 def test_an_interrupted_run_resumes_to_the_same_bits(stored, monkeypatch):
     whole = dataclasses.replace(stored, store=None).train(4, seed=2)
-    monkeypatch.setattr(federation, "CHECKPOINT_SECONDS", 0.0)
-    real, calls = federation.Federation._round, []
+    monkeypatch.setattr(rounds, "CHECKPOINT_SECONDS", 0.0)
+    real, calls = rounds.one_round, []
 
-    def fails_in_third_round(self, *arguments):
+    def fails_in_third_round(*arguments):
         calls.append(1)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return real(self, *arguments)
+        return real(*arguments)
 
-    monkeypatch.setattr(federation.Federation, "_round", fails_in_third_round)
+    monkeypatch.setattr(rounds, "one_round", fails_in_third_round)
     with pytest.raises(KeyboardInterrupt):
         stored.train(4, seed=2)
     resumed = stored.train(4, seed=2)
@@ -147,7 +147,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(stored, monkeypatch):
 def test_a_damaged_checkpoint_is_ignored(stored, monkeypatch):
     run = stored.train(2)
     key = "ab" * 32
-    stored.store.save_checkpoint(key, run.weights, {"history": [], "cost": {}, "done": 1})
+    stored.store.save_checkpoint(key, {"weights": run.weights}, {"history": [], "cost": {}, "done": 1})
     path = stored.store.checkpoint_folder(key) / "checkpoint.safetensors"
     assert stored.store.load_checkpoint(key)[1]["done"] == 1
     content = bytearray(path.read_bytes())
@@ -311,7 +311,7 @@ def test_only_keys_are_looked_up(decoy, key):
             store.drop_checkpoint,
             lambda key: store.updates(key, 1),
             lambda key: store.put_row(key, {}),
-            lambda key: store.save_checkpoint(key, torch.zeros(1), {}),
+            lambda key: store.save_checkpoint(key, {"weights": torch.zeros(1)}, {}),
             lambda key: store.writing_updates(key, 1, 1, 1).__enter__(),
         ):
             with pytest.raises(fu.FucoreError, match="no key of a run"):
@@ -325,7 +325,7 @@ def test_only_its_own_entries_are_counted_and_pruned(decoy, unkept):
     assert store.keys() == [] and store.size() == 0 and store.prune(days=0) == 0
     run = unkept.train(1)
     store.put_row("cd" * 32, {"a": 1})
-    store.save_checkpoint("cd" * 32, run.weights, {})
+    store.save_checkpoint("cd" * 32, {"weights": run.weights}, {})
     assert store.keys() == [run.key] and store.prune(days=0) > 0 and store.size() == 0 and store.keys() == []
     assert store.row("cd" * 32) is None and store.load_checkpoint("cd" * 32) is None
     assert everything(store.root.parent) == before

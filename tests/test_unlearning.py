@@ -82,10 +82,10 @@ def test_one_round_is_the_reset_and_rounds_include_locating(judged):
     assert paper.cost.examples == 3 * examples + original.federation.without(request).clients.sizes.sum()
 
 
-def a_class_of_client_0(run):
-    """The request for the class that client 0 has most of."""
+def accepted(name, run):
+    """A request that the method accepts, for client 0 or the class that it has most of."""
     labels = run.federation.data.train.labels[run.federation.clients.indices[0]]
-    return fu.forget.class_of_client(int(labels.bincount().argmax()), 0)
+    return METHODS[name].example_request(client=0, label=int(labels.bincount().argmax()))
 
 
 def test_methods_without_need_cannot_read_the_forgotten(judged):
@@ -93,9 +93,9 @@ def test_methods_without_need_cannot_read_the_forgotten(judged):
     original = judged[0]
     bare = dataclasses.replace(original, federation=dataclasses.replace(original.federation, store=None))
     for name in METHODS:
-        if METHODS[name].needs:
+        if "forgotten data" in METHODS[name].needs or {"history", "preparation"} & set(METHODS[name].needs):
             continue
-        request = a_class_of_client_0(original) if name == "delete-retrain" else judged[2]
+        request = accepted(name, original)
         weights = (
             METHODS[name].function(Task(bare, request, METHODS[name], 0), ratio=0.3)
             if name == "fedmemprune"
@@ -106,7 +106,7 @@ def test_methods_without_need_cannot_read_the_forgotten(judged):
         assert torch.equal(METHODS[name].function(task, **({"ratio": 0.3} if name == "fedmemprune" else {})), weights), name
         assert task.original.federation is None
         with pytest.raises(fu.FucoreError, match="does not declare it"):
-            _ = task.forgotten
+            _ = task.departed
 
 
 def test_a_method_that_declares_it_reads_the_forgotten_and_pays(judged):
@@ -114,7 +114,7 @@ def test_a_method_that_declares_it_reads_the_forgotten_and_pays(judged):
 
     @fu.method("relabel", needs=("forgotten data",))
     def relabel(task, *, rounds=1):
-        return task.train(task.original.weights, rounds, on=task.forgotten)
+        return task.train(task.original.weights, rounds, on=task.departed)
 
     try:
         run = fu.unlearn("relabel", original, request)
@@ -138,11 +138,10 @@ def test_recovery_does_not_replay_the_batches_of_training(judged):
 
 
 def test_the_original_is_never_changed(judged):
-    original, _, request = judged
+    original = judged[0]
     before = original.weights.clone()
-    for name in [name for name, chosen in METHODS.items() if not {"history", "whole classes"} & set(chosen.needs)]:
-        part = name in ("delete-retrain", "fedcccu")  # they forget part of a client's data
-        fu.unlearn(name, original, a_class_of_client_0(original) if part else request, seed=11)
+    for name in [name for name, chosen in METHODS.items() if "history" not in chosen.needs]:
+        fu.unlearn(name, original, accepted(name, original), seed=11)
     assert torch.equal(original.weights, before)
 
 

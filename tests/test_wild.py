@@ -23,7 +23,7 @@ def small(digits, tmp_path_factory):
     clients = fu.partition.dirichlet(digits.train.labels, 4, 1.0, seed=1)
     store = fu.Store(tmp_path_factory.mktemp("wild"))
     local = fu.LocalTraining(epochs=2, batch=32)
-    return fu.Federation(digits, clients, "cnn", local, aggregation="size", store=store).train(6, seed=0)
+    return fu.Federation(digits, clients, "cnn", local, server=fu.FedAvg("size"), store=store).train(6, seed=0)
 
 
 # ---- the fair protocol

@@ -23,7 +23,7 @@ def federations_of(name: str, train_size: int | None) -> dict[str, fu.Federation
     """Splits by name: even and uneven of one data set, or the clients of a benchmark."""
     if name in fu.domains.BENCHMARKS:
         wild = fu.domains.load(name, train_size=train_size)
-        return {"Real-Noniid": fu.Federation(wild.data, wild.clients, aggregation="size")}
+        return {"Real-Noniid": fu.Federation(wild.data, wild.clients, server=fu.FedAvg("size"))}
     data = fu.load(name, train_size=train_size)
     return {
         "IID": fu.Federation(data, fu.partition.iid(data.train.labels, 10)),

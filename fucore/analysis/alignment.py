@@ -14,6 +14,7 @@ from ..errors import require
 from ..federation.federation import Federation
 from ..federation.models import build
 from ..federation.units import Units
+from ..streams import Stream
 
 
 def aligned(federation: Federation, weights: torch.Tensor, to: torch.Tensor, *, sweeps: int = 20, seed: int = 0) -> torch.Tensor:
@@ -26,7 +27,7 @@ def aligned(federation: Federation, weights: torch.Tensor, to: torch.Tensor, *, 
     plain = all(site.norm is None for site in units.sites) and all(consumer is not None for consumer in consumers)
     require(plain, "units can be matched only in networks without normalisation and additions, such as cnn or mlp.")
     result, target = weights.clone(), units.net.layout.views(to)
-    views, rng = units.net.layout.views(result), np.random.default_rng([seed, 9601])
+    views, rng = units.net.layout.views(result), np.random.default_rng([seed, Stream.ALIGNMENT])
     for _ in range(sweeps):
         changed = False
         for place in rng.permutation(len(units.sites)):

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import require, require_choice, require_whole
+from ..streams import Stream
 
 #: The four terms, in this order.
 TERMS = ("redundancy", "unique A", "unique B", "synergy")
@@ -123,7 +124,7 @@ def estimate(a, b, labels, classes: int, *, measure: str = "broja", images=None,
     a, b, labels = (np.asarray(values) for values in (a, b, labels))
     require(len(a) == len(b) == len(labels) >= 20, "predictions and labels must be lists of one length, of at least 20 examples.")
     require_whole("resamples", resamples, 1)
-    rng = np.random.default_rng([seed, 9501])
+    rng = np.random.default_rng([seed, Stream.PID_BOOTSTRAP])
     _, images = np.unique(np.arange(len(labels)) if images is None else np.asarray(images), return_inverse=True)
     rows_of = np.split(np.argsort(images, kind="stable"), np.cumsum(np.bincount(images))[:-1])
     blocks = [np.concatenate([rows_of[image] for image in block]) for block in np.array_split(rng.permutation(len(rows_of)), 20)]

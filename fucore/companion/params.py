@@ -20,6 +20,7 @@ from ..data.sources import NAMES, load
 from ..errors import FucoreError, require
 from ..federation.federation import Federation
 from ..federation.models import FACTORIES
+from ..federation.server import FedAvg
 from ..federation.training import LocalTraining, Preprocessing
 from ..runs.run import provenance
 
@@ -116,7 +117,7 @@ class Parameters(pydantic.BaseModel, extra="forbid", frozen=True):
             self.model,
             local,
             Preprocessing(self.normalise, self.augment, resize=self.resize),
-            aggregation="size" if wild else "uniform",
+            server=FedAvg("size" if wild else "uniform"),
             device=self.device,
             precision=self.precision,
         )

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ..errors import require, require_choice, require_number, require_whole
+from ..streams import Stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +144,7 @@ def plant(data: Dataset, indices, *, share: float = 0.05, kind: str = "mislabel"
     indices = np.asarray(indices)
     count = round(share * len(indices))
     require(count > 0, f"share is {share!r}, which is less than one of the {len(indices)} examples: raise it.")
-    rng = np.random.default_rng([seed, 7001])
+    rng = np.random.default_rng([seed, Stream.SAMPLE])
     chosen = rng.choice(indices, count, replace=False)
     images, labels = data.train.images.clone(), data.train.labels.clone()
     if kind == "mislabel":
@@ -181,7 +182,7 @@ def _resized(split: Split, size: int) -> Split:
 
 def stratified(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
     """``size`` random indices, every class in its share (largest remainders), in random order."""
-    rng = np.random.default_rng([seed, 7002])
+    rng = np.random.default_rng([seed, Stream.PLANTED_LABELS])
     classes, counts = np.unique(labels, return_counts=True)
     quota = counts * (size / len(labels))
     take = np.floor(quota).astype(int)

@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 
 from ..errors import require, require_choice, require_whole
+from ..streams import Stream
 from . import partition
 from .dataset import Dataset, Split, pixel_statistics
 from .partition import Partition
@@ -183,7 +184,7 @@ def _test_shares(split: Partition, data: Dataset, seed: int) -> list[np.ndarray]
 
     Test images of a class that nobody trains on, as can be with few examples, are nobody's.
     """
-    rng, labels = np.random.default_rng([seed, 7101]), data.test.labels.numpy()
+    rng, labels = np.random.default_rng([seed, Stream.DOMAIN_TESTS]), data.test.labels.numpy()
     counts = split.counts(data.train.labels.numpy())
     shares = [[] for _ in split.indices]
     for label in np.flatnonzero(counts.sum(axis=0)):

@@ -43,7 +43,7 @@ class Request:
         require(bool(mask.any()), f"{self} matches no training example: nothing to forget.")
         return mask
 
-    def forgotten(self, labels, partition: Partition) -> tuple[np.ndarray, ...]:
+    def departed(self, labels, partition: Partition) -> tuple[np.ndarray, ...]:
         """Indices each client has to forget (empty arrays for clients that are not asked)."""
         mask = self.mask(labels, partition)
         return tuple(indices[mask[indices]] if self._asks(client) else indices[:0] for client, indices in enumerate(partition.indices))

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import FucoreError, require, require_number, require_whole
+from ..streams import Stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,7 +244,7 @@ def _largest_remainders(shares: np.ndarray, total: int) -> np.ndarray:
 
 
 def _rng(seed: int, stream: int) -> np.random.Generator:
-    return np.random.default_rng([require_whole("seed", seed, 0), 6000 + stream])
+    return np.random.default_rng([require_whole("seed", seed, 0), Stream.PARTITION + stream])
 
 
 def _held_elsewhere(indices) -> np.ndarray:

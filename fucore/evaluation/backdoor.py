@@ -14,6 +14,7 @@ import torch
 from ..data.dataset import Dataset, Split
 from ..errors import require, require_number, require_whole
 from ..federation.federation import Federation
+from ..streams import Stream
 
 SIDE = 3
 
@@ -38,7 +39,7 @@ def poison(data: Dataset, indices, *, target: int, share: float = 0.8, seed: int
     indices = np.asarray(indices)
     others = indices[(data.train.labels[indices] != target).numpy()]
     require(len(others) > 0, f"all these examples have the label {target} already: choose another target.")
-    chosen = np.random.default_rng([seed, 7201]).choice(others, max(1, round(share * len(others))), replace=False)
+    chosen = np.random.default_rng([seed, Stream.TRIGGERED]).choice(others, max(1, round(share * len(others))), replace=False)
     images, labels = data.train.images.clone(), data.train.labels.clone()
     images[chosen], labels[chosen] = triggered(images[chosen]), target
     planted = np.zeros(len(labels), dtype=bool)

@@ -23,6 +23,7 @@ from scipy import stats
 
 from ..data.partition import read_published
 from ..errors import require, require_choice
+from ..streams import Stream
 
 TAIL_GROUPS, TAIL_SHARE = 4, 0.05
 CONFIDENCE = 0.95
@@ -179,7 +180,7 @@ def _retrained_against_retrained(judges: Judges, count: int) -> tuple[np.ndarray
 
 def _bootstrap(judges, hits, folds, count, draws, seed):
     """Lower and upper 95 % bounds of accuracy, reference and their difference, resampling examples, runs and folds."""
-    rng = np.random.default_rng([seed, 9001])
+    rng = np.random.default_rng([seed, Stream.BOOTSTRAP])
     weights = rng.multinomial(hits.shape[1], np.full(hits.shape[1], 1 / hits.shape[1]), size=draws).astype(np.float64)
     candidate = np.stack(
         [np.stack([group_accuracy(run, groups, count, weights) for run in hits]) for groups, _ in folds]

@@ -25,6 +25,7 @@ from ..data.dataset import Split
 from ..data.forgetting import Request
 from ..errors import require
 from ..runs.run import Run, listed
+from ..streams import Stream
 
 ATTACKS = ("loss", "lira", "rmia")
 FEW_MODELS, OFFLINE_A, FALSE_POSITIVES = 16, 0.3, 0.01
@@ -78,7 +79,7 @@ def membership(
 
 def matched_non_members(labels: np.ndarray, test: Split, seed: int) -> tuple[Split, Split]:
     """(test images with the class mix of ``labels``, the other test images): at most half of each class, and no more than ``labels``."""
-    rng, chosen, of_test = np.random.default_rng([seed, 9001]), [], test.labels.numpy()
+    rng, chosen, of_test = np.random.default_rng([seed, Stream.NON_MEMBERS]), [], test.labels.numpy()
     kinds, wanted = np.unique(labels, return_counts=True)
     held = np.array([(of_test == kind).sum() for kind in kinds])
     require((held > 1).all(), "a class of the forgotten examples has no two test images to serve as non-members.")

@@ -1,18 +1,16 @@
 """Federated averaging: the only training loop (McMahan et al., AISTATS 2017)::
 
     theta_i     = local training of client i from theta(t)
-    theta(t+1)  = sum_i p_i theta_i,   p_i = 1/|S| ("uniform") or N_i / sum_S N_j ("size"),   i in the participants S
+    theta(t+1)  = sum_i p_i theta_i            over the participants, or another rule, see :mod:`fucore.federation.server`
 
 Original, retrained, fine-tuned and recovered models all come from :meth:`Federation.train`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import pathlib
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,19 +21,21 @@ import torch
 from ..data.dataset import Dataset, Split, hash_splits
 from ..data.forgetting import Request
 from ..data.partition import LeakAudit, Partition
-from ..errors import FucoreError, require, require_choice, require_number, require_whole
+from ..errors import require, require_number, require_whole
 from ..machine import check_device, default_workers
 from ..progress import progress
-from ..runs.fingerprint import hash_of, hash_of_code, hash_tensor, plain, source_of
-from ..runs.run import Cost, Run, provenance
-from ..runs.store import BYTES_A_WEIGHT, Store
+from ..runs.fingerprint import hash_of, hash_of_code, hash_tensor, plain
+from ..runs.run import Run
+from ..runs.store import Store
+from ..streams import Stream
+from . import rounds as rounds_of
 from .engine import Engine, one_thread
 from .models import build, fingerprint
-from .training import EVALUATION_BATCH, Hooks, LocalTraining, Preprocessing
+from .server import FedAvg, Server
+from .training import EVALUATION_BATCH, Hooks, LocalTraining, Preprocessing, sources
 from .weights import Layout
 from .worker import Worker
 
-CHECKPOINT_SECONDS = 5.0
 NOT_KEPT = (
     "this run will not be kept in the store, since what {} cannot be told from the code: "
     "make it a plain function that names only plain values, functions and modules; results are not affected."
@@ -47,8 +47,8 @@ class Federation:
     """Data, who holds them, and how they learn.
 
     ``model``: a name in :data:`fucore.federation.models.FACTORIES` or a function ``(shape, classes) -> nn.Module`` without buffers.
-    ``aggregation``: ``"uniform"`` (Wei et al.) or ``"size"`` (McMahan et al., Huang et al.).  ``participation``: share of
-    the clients drawn each round, at least one.  ``workers``: clients trained at the same time (default: one a
+    ``server``: what is made of the clients' models; ``hooks``: changes to local training, shared by training, retraining and
+    recovery.  ``participation``: share of the clients drawn each round, at least one.  ``workers``: clients trained at the same time (default: one a
     core, at most 8; one on a GPU); results do not depend on it.
     ``store``: where finished runs are kept; ``None`` keeps nothing.
     """
@@ -58,7 +58,8 @@ class Federation:
     model: str | Callable = "cnn"
     local: LocalTraining = LocalTraining()
     preprocessing: Preprocessing = Preprocessing()
-    aggregation: str = "uniform"
+    server: Server = FedAvg()
+    hooks: Hooks = Hooks()
     participation: float = 1.0
     device: str = "cpu"
     precision: str = "fp32"
@@ -75,7 +76,7 @@ class Federation:
         )
         if self.workers is not None:
             require_whole("workers", self.workers, 1)
-        require_choice("aggregation", self.aggregation, ("uniform", "size"))
+        require(isinstance(self.server, Server), f"server is {self.server!r}, but must be an aggregation rule such as fu.FedAvg('size').")
         require_number("participation", self.participation, 0.0, 1.0, open_low=True)
         check_device(self.device, self.precision)
         highest = max(int(indices[-1]) for indices in self.clients.indices if len(indices))
@@ -99,7 +100,7 @@ class Federation:
         first_round: int = 0,
         horizon: int | None = None,
         until: float | None = None,
-        hooks: Hooks = Hooks(),
+        hooks: Hooks | None = None,
         evaluate_every: int = 1,
         record_updates: bool = False,
         keep: bool = True,
@@ -117,6 +118,7 @@ class Federation:
         """
         require_whole("rounds", rounds, 1)
         require_whole("seed", seed, 0)
+        hooks = self.hooks if hooks is None else hooks
         require_whole("evaluate_every", evaluate_every, 1)
         require_whole("first_round", first_round, 0)
         horizon = first_round + rounds if horizon is None else require_whole("horizon", horizon, first_round + rounds)
@@ -135,7 +137,7 @@ class Federation:
             **self.config,
             **plan,
             "start": None if start is None else hash_tensor(start),
-            "hooks": [source_of(hooks.loss), source_of(hooks.gradient), source_of(hooks.after), hooks.passes],
+            "hooks": sources(hooks),
         }
         key = None if None in config["hooks"] or self.store is None else hash_of(config)
         require(not record_updates or key is not None, "record_updates needs a store to write to, and hooks that are plain functions.")
@@ -145,7 +147,7 @@ class Federation:
         if found:
             return dataclasses.replace(found, federation=self)
         with one_thread():  # between rounds too: idle threads of torch spin, and take the cores from the workers
-            run = self._train(start, hooks, plain(config), key)
+            run = rounds_of.train(self, start, hooks, plain(config), key)
         if key:
             self.store.put(run) if keep else self.store.drop_checkpoint(key)
         return run
@@ -163,63 +165,17 @@ class Federation:
         runs = alone.engine.side_by_side(((lambda seed=seed: alone.train(rounds, seed, **options)) for seed in seeds), self.engine.workers)
         return [dataclasses.replace(run, federation=self) for run in progress(runs, "training", total=len(seeds))]
 
-    def _train(self, start, hooks, config, key) -> Run:
-        rounds, seed, first = config["rounds"], config["seed"], config["first_round"]
-        theta = self.initial_weights(seed) if start is None else start.detach().clone()
-        require(theta.shape == (self.layout.size,), f"start has shape {tuple(theta.shape)}, but the model has {self.layout.size} weights.")
-        theta = theta.to(self.device)
-        history, cost, done = [], Cost(), 0
-        checkpoint = self.store.load_checkpoint(key) if key and not config["record_updates"] else None
-        if checkpoint:
-            theta, state = checkpoint[0].to(self.device), checkpoint[1]
-            history, cost, done = state["history"], Cost(**state["cost"]), state["done"]
-        saved = clock = time.perf_counter()
-        for index in progress(range(done, rounds), "rounds", done, rounds):
-            participants = self.participants(seed, first + index)
-            lr = self.local.rate(first + index, config["horizon"])
-            theta = self._round(theta, participants, lr, (seed, first + index), hooks, key if config["record_updates"] else None)
-            if not torch.isfinite(theta).all():
-                raise FucoreError(f"training diverged in round {index + 1}: the weights are no longer finite; lower lr (now {lr:g}).")
-            now = time.perf_counter()
-            traffic = len(participants) * self.layout.size * BYTES_A_WEIGHT
-            examples = hooks.passes * self.local.epochs * int(self.clients.sizes[participants].sum())
-            cost, clock = cost + Cost(examples, traffic, traffic, traffic if config["record_updates"] else 0, now - clock), now
-            if (index + 1) % config["evaluate_every"] == 0 or index + 1 == rounds:
-                accuracy, loss = self.evaluate(theta)
-                row = {"round": index + 1, "test_accuracy": accuracy, "test_loss": loss, "seconds": cost.seconds, "examples": cost.examples}
-                history.append({**row, "participants": participants.tolist()})
-                clock = time.perf_counter()
-                if config["until"] is not None and accuracy >= config["until"]:
-                    break
-            if key and not config["record_updates"] and index + 1 < rounds and time.perf_counter() - saved >= CHECKPOINT_SECONDS:
-                self.store.save_checkpoint(key, theta, {"history": history, "cost": dataclasses.asdict(cost), "done": index + 1})
-                saved = clock = time.perf_counter()
-        return Run(theta.cpu(), history, config, cost, provenance(self.data), key, self)
-
     def local_models(
-        self, weights: torch.Tensor, participants, lr: float, stream: tuple[int, int], hooks: Hooks = Hooks()
+        self, weights: torch.Tensor, participants, lr: float, stream: tuple[int, int], hooks: Hooks | None = None
     ) -> Iterator[torch.Tensor]:
         """Each participant's weights [d] after local training from ``weights``, in order; ``stream`` is (seed, round)."""
         indices = [self.clients.indices[client] for client in participants]
-        return self.engine.train(weights, indices, self.local, lr, [(*stream, int(client)) for client in participants], hooks)
-
-    def _round(self, theta, participants, lr, stream, hooks, key) -> torch.Tensor:
-        """theta(t+1) = sum_i p_i theta_i, summed in float64 in an order that depends on the sizes alone, so that it is exact for one client and for lr = 0."""
-        order = np.argsort(-self.clients.sizes[participants], kind="stable")  # the longest first, so that no worker waits at the end
-        shares, total = self.shares(participants), torch.zeros_like(theta, dtype=torch.float64)
-        recording = self.store.writing_updates(key, stream[1] + 1, len(order), len(theta)) if key else contextlib.nullcontext()
-        with recording as write:
-            for place, local in zip(order, self.local_models(theta, participants[order], lr, stream, hooks)):
-                total.add_(local, alpha=shares[place])
-                if write:
-                    write(int(place), local - theta)
-        return total.float()
+        keys = [(*stream, int(client)) for client in participants]
+        return self.engine.train(weights, indices, self.local, lr, keys, self.hooks if hooks is None else hooks)
 
     def shares(self, participants) -> list[float]:
         """p_i of the clients that take part, in their order; they sum to one."""
-        sizes = self.clients.sizes[participants]
-        weights = np.ones(len(participants)) if self.aggregation == "uniform" else sizes
-        return (weights / weights.sum()).tolist()
+        return self.server.shares(self.clients.sizes[participants])
 
     def participants(self, seed: int, round_index: int) -> np.ndarray:
         """Clients with data that take part in a round (from 0), ascending."""
@@ -227,7 +183,7 @@ class Federation:
         count = max(1, round(self.participation * len(present)))
         if count == len(present):
             return present
-        return np.sort(np.random.default_rng([seed, round_index, 5001]).choice(present, count, replace=False))
+        return np.sort(np.random.default_rng([seed, round_index, Stream.PARTICIPANTS]).choice(present, count, replace=False))
 
     # ---- forgetting
 
@@ -330,7 +286,8 @@ class Federation:
             "model_fingerprint": fingerprint(self.model, module) if self.store is not None else None,
             "local": dataclasses.asdict(self.local),
             "preprocessing": dataclasses.asdict(self.preprocessing),
-            "aggregation": self.aggregation,
+            "server": self.server.config,
+            "hooks": sources(self.hooks),
             "participation": self.participation,
             "device": torch.device(self.device).type,
             "precision": self.precision,

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from ..errors import require_choice, require_number, require_whole
+from ..runs.fingerprint import source_of
 
 EVALUATION_BATCH = 200
 AUGMENT_PADDING = 4
@@ -72,7 +73,8 @@ class Step:
 
     ``client`` and ``round`` as in the federation, ``seed`` of the run; ``indices`` [b] of the batch in the training split, its ``inputs``
     [b, C, H, W], ``labels`` [b] and ``logits`` [b, classes]; the client's current ``weights`` and ``gradient``, both [d];
-    ``module``, the network whose parameters are views of ``weights``; ``state``, a dict that is new for each local training.
+    ``module``, the network whose parameters are views of ``weights``; ``state``, a dict that is new for each local training;
+    ``start`` [d], theta(t), where the local training began.
     """
 
     seed: int
@@ -86,6 +88,7 @@ class Step:
     module: torch.nn.Module
     state: dict
     logits: torch.Tensor | None = None
+    start: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -119,3 +122,8 @@ def augmented(images: torch.Tensor, rng: np.random.Generator, flip: bool = True)
         columns = torch.where(torch.from_numpy(rng.random((count, 1)) < 0.5), columns.flip(1), columns)
     cropped = padded[torch.arange(count)[:, None, None], :, rows[:, :, None], columns[:, None, :]]
     return cropped.permute(0, 3, 1, 2)
+
+
+def sources(hooks: Hooks) -> list:
+    """What the hooks compute, as hashes (``None`` where that cannot be told), and their passes."""
+    return [source_of(hooks.loss), source_of(hooks.gradient), source_of(hooks.after), hooks.passes]

@@ -69,7 +69,7 @@ class Worker:
         for _ in range(local.epochs):
             for batch in torch.from_numpy(rng.permutation(indices)).to(self.device).split(local.batch):
                 inputs = self.inputs(train.batch(batch), rng if self.preprocessing.augment else None)
-                step = Step(*key, batch, inputs, train.labels[batch], net.weights, net.gradient, net.module, state)
+                step = Step(*key, batch, inputs, train.labels[batch], net.weights, net.gradient, net.module, state, start=weights)
                 with self._autocast():
                     step.logits = net.module(inputs).float()
                     loss = hooks.loss(step) if hooks.loss else torch.nn.functional.cross_entropy(step.logits, step.labels)

@@ -118,6 +118,30 @@ def source_of(function) -> str | None:
         return None
 
 
+def source_of_class(kind: type) -> str | None:
+    """Hash of what a class and its bases do (their methods and plain attributes), or ``None`` if that cannot be told."""
+    try:
+        return hash_of([_class(each, set()) for each in kind.__mro__ if each is not object])
+    except (TypeError, ValueError):
+        return None
+
+
+def _class(kind: type, seen: set) -> list:
+    if _of_fucore(kind.__module__):
+        return _own(kind)
+    if _installed(kind.__module__):
+        return [f"{kind.__module__}.{kind.__qualname__}"]
+    parts = {name: getattr(value, "fget", None) or getattr(value, "__func__", value) for name, value in vars(kind).items()}
+    return [kind.__qualname__, {name: _value(value, seen) for name, value in parts.items() if _written(name, value)}]
+
+
+def _written(name: str, value) -> bool:
+    """Whether a class's entry was written by its author: not made by Python, nor by ``dataclass``."""
+    if isinstance(value, types.FunctionType):
+        return value.__code__.co_filename != "<string>"
+    return not (name.startswith("__") and name.endswith("__"))
+
+
 def _computes(function, seen: set) -> list:
     if not isinstance(function, types.FunctionType):
         raise TypeError(f"{function!r} is no plain function")

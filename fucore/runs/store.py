@@ -162,20 +162,23 @@ class Store:
         """Where the unfinished state of a run lies."""
         return self._inside("checkpoints", _checked(key))
 
-    def save_checkpoint(self, key: str, weights: torch.Tensor, state: dict) -> None:
-        """Replace the checkpoint of an unfinished run, atomically; ``state`` is a JSON value."""
+    def save_checkpoint(self, key: str, tensors: dict[str, torch.Tensor], state: dict) -> None:
+        """Replace the checkpoint of an unfinished run, atomically: ``weights`` and other ``tensors`` by name, and ``state``, a JSON value."""
         try:
             write_atomically(
                 self.checkpoint_folder(key) / "checkpoint.safetensors",
-                save({"weights": weights.cpu()}, {"state": json.dumps(state), "sha256": _checksum(weights, state)}),
+                save(
+                    {name: tensor.cpu().contiguous() for name, tensor in tensors.items()},
+                    {"state": json.dumps(state), "sha256": _checksum(tensors, state)},
+                ),
             )
         except OSError as error:
             warnings.warn(
                 f"no checkpoint could be written to {self.root} ({error.strerror}): an interrupted run would start anew.", stacklevel=2
             )
 
-    def load_checkpoint(self, key: str) -> tuple[torch.Tensor, dict] | None:
-        """(weights, state) of an unfinished run, or ``None``; a damaged checkpoint is ignored with a warning."""
+    def load_checkpoint(self, key: str) -> tuple[dict[str, torch.Tensor], dict] | None:
+        """(tensors by name, state) of an unfinished run, or ``None``; a damaged checkpoint is ignored with a warning."""
         from safetensors import safe_open
 
         path = self.checkpoint_folder(key) / "checkpoint.safetensors"
@@ -183,14 +186,14 @@ class Store:
             return None
         try:
             with safe_open(path, "pt") as file:
-                weights, metadata = file.get_tensor("weights"), file.metadata()
+                tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()
             state = json.loads(metadata["state"])
-            if _checksum(weights, state) != metadata["sha256"]:
+            if "weights" not in tensors or _checksum(tensors, state) != metadata["sha256"]:
                 raise ValueError("it does not match its checksum")
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             warnings.warn(f"the checkpoint {path} is damaged ({error}) and is ignored; the run starts anew.", stacklevel=2)
             return None
-        return weights, state
+        return tensors, state
 
     def row(self, key: str) -> dict | None:
         """The row of a sweep with this key, or ``None``; a damaged one is not taken."""
@@ -293,5 +296,8 @@ def _digest(body) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
-def _checksum(weights: torch.Tensor, state: dict) -> str:
-    return hashlib.sha256(weights.cpu().numpy().tobytes() + json.dumps(state, sort_keys=True).encode()).hexdigest()
+def _checksum(tensors: dict[str, torch.Tensor], state: dict) -> str:
+    digest = hashlib.sha256(json.dumps(state, sort_keys=True).encode())
+    for name in sorted(tensors):
+        digest.update(name.encode() + tensors[name].cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -10,6 +10,7 @@ from torch import nn
 from torch.func import functional_call, grad, vmap
 
 from ..federation.training import Hooks
+from ..streams import Stream
 
 CHUNK = 32
 
@@ -81,7 +82,7 @@ def hutchinson(step, loss=None) -> torch.Tensor:
     if loss is None:
         loss = nn.functional.cross_entropy(step.module(step.inputs), step.labels)
     first = torch.autograd.grad(loss, parameters, create_graph=True, materialize_grads=True)
-    rng = np.random.default_rng([step.seed, step.round, step.client, step.state.get("t", 0), 8201])
+    rng = np.random.default_rng([step.seed, step.round, step.client, step.state.get("t", 0), Stream.HUTCHINSON])
     signs = torch.from_numpy(rng.integers(0, 2, step.weights.numel(), dtype=np.int8) * 2 - 1).float().to(step.weights.device)
     parts = [part.view_as(parameter) for part, parameter in zip(signs.split([p.numel() for p in parameters]), parameters)]
     product = sum((gradient * part).sum() for gradient, part in zip(first, parts))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..errors import require, require_choice, require_number, require_whole
+from ..errors import require_choice, require_number, require_whole
 from ..federation.training import Hooks
 
 
@@ -33,13 +33,3 @@ def fair_rounds(task, on, *, rounds: int, inherit: str, tolerance: float, hooks:
         if moved < tolerance:
             break
     return theta
-
-
-def asking(task) -> np.ndarray:
-    """Clients that were asked to forget something; raises if one of them would keep nothing to train on."""
-    emptied = [client for client in task.asked if client in task.leaving]
-    require(
-        not emptied,
-        f"client {emptied[0] if emptied else ''} would have nothing left to train on: this route forgets part of a client's data.",
-    )
-    return task.asked

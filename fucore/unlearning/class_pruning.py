@@ -35,7 +35,7 @@ def class_pruning(task: Task, *, rounds: int = 4, ratio: float = 0.3):
     )
     name, shape = convolutions[-1]
     activity = class_activity(task)
-    scores = discrimination(activity)[task.forgotten.held.labels.unique()].amax(dim=0)
+    scores = discrimination(activity)[task.departed.held.labels.unique()].amax(dim=0)
     pruned = torch.argsort(scores, descending=True, stable=True)[: math.floor(ratio * shape[0])]
     theta = task.original.weights.clone()
     views = layout.views(theta)
@@ -57,7 +57,7 @@ def discrimination(activity: torch.Tensor) -> torch.Tensor:
 def class_activity(task) -> torch.Tensor:
     """Mean ReLU output of each channel of the last convolution for every class at the original weights, [classes, channels]."""
     sums, counts = 0.0, 0.0
-    for federation in (task.remaining, task.forgotten):
+    for federation in (task.remaining, task.departed):
         split = federation.held
 
         def job(worker, split=split):

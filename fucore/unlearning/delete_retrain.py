@@ -9,16 +9,16 @@ It starts from the original weights: the accuracies that they report could not c
 
 from __future__ import annotations
 
-from ._fair import asking, fair_rounds
+from ._fair import fair_rounds
 from .registry import method
 from .task import Task
 
 
-@method("delete-retrain", citation="Huang et al., 2025")
+@method("delete-retrain", needs=("part of clients",), citation="Huang et al., 2025")
 def delete_retrain(task: Task, *, rounds: int = 10, inherit: str = "anchored", tolerance: float = 1e-4):
     """At most ``rounds`` rounds on what the asking clients keep.
 
     ``inherit``: what the other clients send, the ``"anchored"`` original model or the ``"current"`` one; a round that moves the
     weights by less than ``tolerance`` of their length is the last.
     """
-    return fair_rounds(task, task.remaining.only(asking(task)), rounds=rounds, inherit=inherit, tolerance=tolerance)
+    return fair_rounds(task, task.remaining.only(task.asked), rounds=rounds, inherit=inherit, tolerance=tolerance)

@@ -14,6 +14,7 @@ from ..federation.federation import NOT_KEPT
 from ..federation.models import derived_seed
 from ..runs.fingerprint import hash_of, hash_of_code, hash_tensor, plain, source_of
 from ..runs.run import Run, provenance
+from ..streams import Stream
 from .registry import METHODS, NEEDS, Method
 from .task import Task
 
@@ -36,7 +37,7 @@ def unlearn(name: str, original: Run, request: Request, *, seed: int = 0, **para
         "this run is itself unlearned: forget everything at once from the original, such as fu.forget.clients(1, 2), or retrained clients come back.",
     )
     require_whole("seed", seed, 0)
-    _check_needs(chosen, original, request)
+    check_needs(chosen, original, request)
     settings = {**chosen.defaults, **parameters}
     task = Task(original, request, chosen, seed)
     config = {
@@ -56,7 +57,7 @@ def unlearn(name: str, original: Run, request: Request, *, seed: int = 0, **para
     if found:
         return dataclasses.replace(found, federation=federation)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived_seed(seed, 8003))
+        torch.manual_seed(derived_seed(seed, Stream.METHOD))
         weights = chosen.function(task, **settings)
     require(
         isinstance(weights, torch.Tensor) and weights.shape == original.weights.shape,
@@ -70,10 +71,10 @@ def unlearn(name: str, original: Run, request: Request, *, seed: int = 0, **para
     return run
 
 
-def _check_needs(chosen: Method, original: Run, request: Request) -> None:
+def check_needs(chosen: Method, original: Run, request: Request) -> None:
     """Refuse a method where the run or the request lacks what it needs."""
     federation, needs, name = original.federation, chosen.needs, chosen.name
-    asked = request.forgotten(federation.data.train.labels, federation.clients)
+    asked = request.departed(federation.data.train.labels, federation.clients)
     asked = [(len(part), len(held)) for part, held in zip(asked, federation.clients.indices)]
     whole = all(part in (0, held) for part, held in asked)  # a client that keeps some of its data left traces in its old updates
     held = federation.clients.examples
@@ -92,6 +93,11 @@ def _check_needs(chosen: Method, original: Run, request: Request) -> None:
     require(
         "whole classes" not in needs or bool((classes == mask[held]).all()),
         f"{name} needs {NEEDS['whole classes']}, such as fu.forget.classes(3), not {request}.",
+    )
+    emptied = [client for client, (part, held) in enumerate(asked) if 0 < part == held]
+    require(
+        "part of clients" not in needs or not emptied,
+        f"client {emptied[0] if emptied else ''} would have nothing left to train on: {name} forgets part of a client's data.",
     )
     require(
         "class of a client" not in needs or (len(request.clients or ()), len(request.classes or ()), request.examples) == (1, 1, None),

@@ -19,6 +19,7 @@ import torch
 
 from ..errors import require, require_choice, require_number, require_whole
 from ..federation.training import Hooks, LocalTraining
+from ..streams import Stream
 from ._heads import features_of, head, matrix_and_bias
 from ._losses import towards, wrong_labels
 from .registry import method
@@ -47,15 +48,17 @@ def fedau(task: Task, *, rounds: int = 0, mode: str = "posthoc", alpha: float | 
 def posthoc(task, lr: float) -> tuple[torch.Tensor, torch.Tensor]:
     """(original weights, auxiliary head): 10 epochs on uniformly random labels, features frozen."""
     original, where = task.original.weights, head(task.remaining.layout)
-    labels = torch.from_numpy(np.random.default_rng([task.seed, 8501]).integers(0, classes(task), len(task.remaining.data.train)))
+    labels = torch.from_numpy(
+        np.random.default_rng([task.seed, Stream.FEDAU_LABELS]).integers(0, classes(task), len(task.remaining.data.train))
+    )
     start = original.clone()
-    start[where] = 0.01 * task.normal(where.stop - where.start, 8502)
+    start[where] = 0.01 * task.normal(where.stop - where.start, Stream.FEDAU_HEAD)
     local = LocalTraining(epochs=10, batch=task.remaining.local.batch, optimizer="sgd", lr=lr)
     hooks = Hooks(
         loss=towards(labels),
         gradient=lambda step: step.gradient[: where.start].zero_(),
     )
-    return original, (start + task.mean_update(start, on=dataclasses.replace(task.forgotten, local=local), hooks=hooks))[where]
+    return original, (start + task.mean_update(start, on=dataclasses.replace(task.departed, local=local), hooks=hooks))[where]
 
 
 def during(task, gamma: float, lr: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -63,10 +66,10 @@ def during(task, gamma: float, lr: float) -> tuple[torch.Tensor, torch.Tensor]:
     everyone, layout, where = task.everyone, task.remaining.layout, head(task.remaining.layout)
     wrong = wrong_labels(everyone.data.train.labels.numpy(), classes(task), [task.seed, 8503])
     asked = np.zeros(len(wrong), dtype=bool)
-    asked[task.forgotten.clients.examples] = True
+    asked[task.departed.clients.examples] = True
     targets = torch.from_numpy(np.where(asked, wrong, everyone.data.train.labels.numpy()))
     heads: dict[int, torch.Tensor] = {}
-    leaving = {client for client, indices in enumerate(task.forgotten.clients.indices) if len(indices)}
+    leaving = {client for client, indices in enumerate(task.departed.clients.indices) if len(indices)}
 
     def loss(step):
         plain = torch.nn.functional.cross_entropy(step.logits, step.labels)

@@ -61,7 +61,7 @@ def fedcccu(
         "candidates": len(ranked),
         "share in no other list": float(np.mean([ratio == 0 for _, ratio, _ in ranked])) if ranked else 0.0,
         "dominance": [[unit, ratio, score] for unit, ratio, score in ranked],
-        "upload in bytes, all classes": BYTES_AN_ENTRY * size * len(task.forgotten.data.classes),
+        "upload in bytes, all classes": BYTES_AN_ENTRY * size * len(task.departed.data.classes),
         "upload in bytes": {str(number): BYTES_AN_ENTRY * len(entries) for number, entries in lists.items()},
         "attribution missed": missed,
     }
@@ -76,8 +76,8 @@ def sensitivities(task, label: int, steps: int, rule: str, samples: str) -> tupl
     units = units_of(task.remaining)
     scores, missed, passes = {}, 0.0, 0
     for client in task.present.tolist():
-        held = np.union1d(task.remaining.clients.indices[client], task.forgotten.clients.indices[client])
-        split = task.forgotten.data.train.take(held)
+        held = np.union1d(task.remaining.clients.indices[client], task.departed.clients.indices[client])
+        split = task.departed.data.train.take(held)
         of_class = (split.labels == label).nonzero()[:, 0]
         split = split if samples == "all" and len(of_class) else split.take(of_class)
         jobs = (

@@ -20,6 +20,7 @@ import torch
 from ..errors import require, require_choice, require_number, require_whole
 from ..federation.models import derived_seed, initial_bound
 from ..federation.weights import Layout
+from ..streams import Stream
 from .registry import method
 from .task import Task
 
@@ -67,7 +68,7 @@ def least_important(importance: torch.Tensor, ratio: float) -> torch.Tensor:
 
 def reset(theta: torch.Tensor, chosen: torch.Tensor, task, reinit: str) -> torch.Tensor:
     """A copy of ``theta`` [d] with new initial values at the indices ``chosen``."""
-    seed = derived_seed(task.seed, 8001)
+    seed = derived_seed(task.seed, Stream.RESET_VALUES)
     if reinit == "fresh_model":
         values = task.remaining.initial_weights(seed)
     else:

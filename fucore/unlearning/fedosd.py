@@ -42,7 +42,7 @@ def fedosd(
     require_choice("recovery", recovery, ("code", "conditional"))
     original = theta = task.original.weights
     for index in range(unlearning_rounds):
-        wanted = -task.mean_update(theta, on=task.forgotten, hooks=Hooks(loss=unlearning_loss))
+        wanted = -task.mean_update(theta, on=task.departed, hooks=Hooks(loss=unlearning_loss))
         others = -task.updates(theta)
         direction = conflict_free(wanted, others)
         if direction is None:

@@ -25,12 +25,12 @@ def fedquit(task: Task, *, rounds: int = 4, lr: float = 1e-4, epochs: int = 1):
     require_whole("rounds", rounds, 0)
     require_whole("epochs", epochs, 1)
     require_number("lr", lr, 0.0, math.inf)
-    original, data = task.original.weights, task.forgotten.data.train
-    held = task.forgotten.clients.examples
+    original, data = task.original.weights, task.departed.data.train
+    held = task.departed.clients.examples
     teacher = torch.zeros(len(data), len(task.remaining.data.classes))
-    teacher[held] = without_true_class(task.forgotten.logits(original, data.take(held)), data.labels[held])
+    teacher[held] = without_true_class(task.departed.logits(original, data.take(held)), data.labels[held])
     local = LocalTraining(epochs=epochs, batch=32, optimizer="adam", lr=lr)
-    theta = original + task.mean_update(original, on=dataclasses.replace(task.forgotten, local=local), hooks=Hooks(loss=taught(teacher)))
+    theta = original + task.mean_update(original, on=dataclasses.replace(task.departed, local=local), hooks=Hooks(loss=taught(teacher)))
     task.note(theta, "distilled")
     return task.train(theta, rounds)
 

@@ -16,6 +16,7 @@ import math
 import torch
 
 from ..errors import require_choice, require_number, require_whole
+from ..streams import Stream
 from .registry import method
 from .task import Task
 
@@ -34,7 +35,7 @@ def fedrecovery(task: Task, *, rounds: int = 0, sigma: float = 0.01, weights: st
         total += weight
     scale = 1 / total if weights == "paper" and total > 0 else 1.0
     theta = task.original.weights - scale * correction
-    theta = theta + sigma * task.normal(len(theta), 8401)
+    theta = theta + sigma * task.normal(len(theta), Stream.FEDRECOVERY_NOISE)
     task.note(theta, "residuals and noise")
     return task.train(theta, rounds)
 

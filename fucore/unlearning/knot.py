@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..errors import require_whole
+from ..streams import Stream
 from .registry import method
 from .task import Task
 
@@ -39,5 +40,5 @@ def knot(task: Task, *, rounds: int | None = None, clusters: int = 3):
 
 def drawn_clusters(clients: int, clusters: int, seed: int) -> list[np.ndarray]:
     """Clients in ``clusters`` random groups of nearly equal size, each ascending."""
-    order = np.random.default_rng([seed, 8901]).permutation(clients)
+    order = np.random.default_rng([seed, Stream.KNOT_CLUSTERS]).permutation(clients)
     return [np.sort(part) for part in np.array_split(order, min(clusters, clients))]

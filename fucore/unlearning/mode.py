@@ -14,6 +14,7 @@ import torch
 from ..errors import require_number, require_whole
 from ..federation.models import derived_seed
 from ..federation.training import Hooks
+from ..streams import Stream
 from ._losses import towards
 from .registry import method
 from .task import Task
@@ -29,16 +30,16 @@ def mode(task: Task, *, rounds: int = 4, degrading: int | None = None, keep: flo
     require_whole("rounds", rounds, 1)
     degrading = max(1, rounds - 1) if degrading is None else require_whole("degrading", degrading, 1, rounds)
     require_number("keep", keep, 0.0, 1.0)
-    theta, other = task.original.weights, task.remaining.initial_weights(derived_seed(task.seed, 8701))
+    theta, other = task.original.weights, task.remaining.initial_weights(derived_seed(task.seed, Stream.MODE_NETWORK))
     for _ in range(degrading):
         other = other + task.mean_update(other)
         theta = keep * theta + (1 - keep) * other
         task.end_round(theta)
-    pseudo = task.forgotten.data.train.labels.clone()
-    pseudo[task.forgotten.clients.examples] = task.forgotten.logits(other, task.forgotten.held).argmax(dim=1)
+    pseudo = task.departed.data.train.labels.clone()
+    pseudo[task.departed.clients.examples] = task.departed.logits(other, task.departed.held).argmax(dim=1)
     guided = Hooks(loss=towards(pseudo))
     while task.round < rounds:
-        rows = torch.cat([task.updates(theta), task.updates(theta, on=task.forgotten, hooks=guided)])
+        rows = torch.cat([task.updates(theta), task.updates(theta, on=task.departed, hooks=guided)])
         theta = theta + rows.mean(dim=0)
         task.end_round(theta)
     return theta

@@ -15,6 +15,7 @@ import torch
 from ..errors import require_choice, require_number, require_whole
 from ..federation.training import EVALUATION_BATCH
 from ..runs.store import BYTES_A_WEIGHT
+from ..streams import Stream
 from ._units import silence_best, units_of
 from .registry import method
 from .task import Task
@@ -30,14 +31,16 @@ def neuron_zeroing(task: Task, *, share: float = 0.02, by: str = "activation", r
     require_choice("by", by, ("activation", "random"))
     require_number("share", share, 0.0, 1.0)
     require_whole("rounds", rounds, 0)
-    began, held, federation = time.perf_counter(), task.forgotten.held, task.forgotten
+    began, held, federation = time.perf_counter(), task.departed.held, task.departed
     parts, _ = held.batches(EVALUATION_BATCH), units_of(federation)
     jobs = ((lambda worker, part=part: summed_activations(worker, federation, task.original.weights, held.batch(part))) for part in parts)
     activation = sum(federation.engine.each(jobs)) / len(held)
     entries, model = BYTES_A_WEIGHT * len(activation), BYTES_A_WEIGHT * len(task.original.weights)
     task.spend(began, examples=len(held), uploaded=entries * len(task.asked), downloaded=model * len(task.asked))
     ranked = activation.argsort(descending=True, stable=True)
-    ranked = ranked if by == "activation" else torch.from_numpy(np.random.default_rng([task.seed, 9002]).permutation(len(ranked)))
+    ranked = (
+        ranked if by == "activation" else torch.from_numpy(np.random.default_rng([task.seed, Stream.RANDOM_UNITS]).permutation(len(ranked)))
+    )
     theta = silence_best(task, ranked.tolist(), share)
     return task.train(theta, rounds)
 

@@ -17,6 +17,7 @@ import torch
 from ..errors import require, require_choice, require_number, require_whole
 from ..federation.models import derived_seed
 from ..federation.training import Hooks, LocalTraining
+from ..streams import Stream
 from .registry import method
 
 RANDOM_NETWORKS = 10
@@ -47,12 +48,12 @@ def pga(
     require_number("scale", scale, 0.0, math.inf)
     require(task.share_leaving < 1, "pga needs at least one client that stays.")
     original = task.original.weights
-    last = original + task.mean_update(original, on=task.forgotten)
+    last = original + task.mean_update(original, on=task.departed)
     reference = without_share(original, last, task.share_leaving)
     delta = scale * ball_radius(task, reference, radius)
     task.log["radius"] = delta
     local = LocalTraining(epochs=1, batch=128, optimizer="sgd", lr=lr, momentum=0.9)
-    climbing = dataclasses.replace(task.forgotten, local=local)
+    climbing = dataclasses.replace(task.departed, local=local)
     hooks = Hooks(loss=uphill, gradient=clipped(clip), after=projected(reference, delta))
     theta = reference
     for epoch in range(epochs):
@@ -71,7 +72,7 @@ def without_share(theta: torch.Tensor, departed: torch.Tensor, share: float) -> 
 
 def ball_radius(task, reference: torch.Tensor, kind: str) -> float:
     """A third of the mean distance to random networks (``"paper"``), or the root of a third of its mean square (``"code"``)."""
-    drawn = [task.remaining.initial_weights(derived_seed(task.seed, 8101, j)) for j in range(RANDOM_NETWORKS)]
+    drawn = [task.remaining.initial_weights(derived_seed(task.seed, Stream.PGA_NETWORKS, j)) for j in range(RANDOM_NETWORKS)]
     distances = torch.stack([(reference - weights).norm() for weights in drawn])
     return float((distances.square().mean() / 3).sqrt() if kind == "code" else distances.mean() / 3)
 

@@ -17,6 +17,7 @@ import math
 from ..errors import require_choice, require_number, require_whole
 from ..federation.models import derived_seed
 from ..federation.training import Hooks
+from ..streams import Stream
 from ._curvature import empirical_fisher, hutchinson
 from .registry import method
 
@@ -47,7 +48,7 @@ def rapid_retraining(
     require_choice("start", start, ("scratch", "original"))
     require_number("power", power, 0.0, 2.0)
     require_number("longest", longest, 0.0, math.inf, open_low=True)
-    scratch = task.remaining.initial_weights(derived_seed(task.seed, 8301))
+    scratch = task.remaining.initial_weights(derived_seed(task.seed, Stream.RAPID_RETRAINING))
     theta = scratch if start == "scratch" else task.original.weights
     local = dataclasses.replace(task.remaining.local, optimizer="sgd", lr=lr, momentum=0.0, weight_decay=0.0)
     rule = preconditioned(CURVATURES[curvature], power, epsilon, beta1, beta2, longest / max(lr, 1e-12))

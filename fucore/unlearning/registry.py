@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..data import forgetting
+from ..data.forgetting import Request
 from ..errors import require, require_choice
 
 #: What a method may declare that it needs, and what that is.
@@ -16,6 +18,7 @@ NEEDS = {
     "whole clients": "a request for all examples of some clients",
     "whole classes": "a request for all examples of some classes",
     "class of a client": "a request for one class of one client",
+    "part of clients": "a request that leaves every asked client something to train on",
 }
 
 
@@ -32,6 +35,12 @@ class Method:
     def defaults(self) -> dict:
         """Its parameters and their default values."""
         return {p.name: p.default for p in inspect.signature(self.function).parameters.values() if p.kind is p.KEYWORD_ONLY}
+
+    def example_request(self, client: int = 0, label: int = 0) -> Request:
+        """A request that the method accepts: for a client, for a class, or for a class of a client, as it needs."""
+        if {"class of a client", "part of clients"} & set(self.needs):
+            return forgetting.class_of_client(label, client)
+        return forgetting.classes(label) if "whole classes" in self.needs else forgetting.client(client)
 
 
 METHODS: dict[str, Method] = {}

@@ -13,6 +13,7 @@ import torch
 
 from ..data.partition import Partition
 from ..federation.training import Hooks
+from ..streams import Stream
 from ._fair import fair_rounds
 from ._losses import towards, wrong_labels
 from .registry import method
@@ -25,11 +26,11 @@ def relabel_poison(task: Task, *, rounds: int = 10, inherit: str = "anchored", t
 
     ``inherit`` and ``tolerance`` as for ``delete-retrain``.
     """
-    labels = task.forgotten.data.train.labels.numpy()
-    asked = np.isin(np.arange(len(labels)), task.forgotten.clients.examples)
-    wrong = wrong_labels(labels, len(task.remaining.data.classes), [task.seed, 9001])
+    labels = task.departed.data.train.labels.numpy()
+    asked = np.isin(np.arange(len(labels)), task.departed.clients.examples)
+    wrong = wrong_labels(labels, len(task.remaining.data.classes), [task.seed, Stream.POISONED_LABELS])
     poisoned = torch.from_numpy(np.where(asked, wrong, labels))
-    parts = zip(task.remaining.clients.indices, task.forgotten.clients.indices)
+    parts = zip(task.remaining.clients.indices, task.departed.clients.indices)
     own = [np.union1d(kept, gone) if client in task.asked else gone for client, (kept, gone) in enumerate(parts)]
-    on = dataclasses.replace(task.forgotten, clients=Partition(tuple(own), "those who were asked"))
+    on = dataclasses.replace(task.departed, clients=Partition(tuple(own), "those who were asked"))
     return fair_rounds(task, on, rounds=rounds, inherit=inherit, tolerance=tolerance, hooks=Hooks(loss=towards(poisoned)))

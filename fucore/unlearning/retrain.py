@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ..errors import require_whole
 from ..federation.models import derived_seed
+from ..streams import Stream
 from .registry import method
 from .task import Task
 
@@ -16,4 +17,4 @@ from .task import Task
 def retrain(task: Task, *, rounds: int = 4):
     """``rounds`` rounds of FedAvg on the remaining clients, from a new network."""
     require_whole("rounds", rounds, 1)
-    return task.train(task.remaining.initial_weights(derived_seed(task.seed, 8302)), rounds)
+    return task.train(task.remaining.initial_weights(derived_seed(task.seed, Stream.SHORT_RETRAINING)), rounds)

@@ -21,6 +21,7 @@ import torch
 
 from ..errors import require_choice, require_number, require_whole
 from ..federation.weights import Layout
+from ..streams import Stream
 from ._curvature import fisher_of
 from .fedmemprune import least_important, reset
 from .registry import METHODS, method
@@ -64,14 +65,14 @@ def choose(task, strategy: str, ratio: float, split: int, original: torch.Tensor
     if strategy == "redundant":
         return least_important(others.abs(), ratio)
     if strategy == "random":
-        return torch.from_numpy(np.random.default_rng([task.seed, 8601]).permutation(original.numel())[:size])
+        return torch.from_numpy(np.random.default_rng([task.seed, Stream.RANDOM_MASK]).permutation(original.numel())[:size])
     if strategy == "information":
-        leaving = fisher_of(task, original, task.forgotten)
+        leaving = fisher_of(task, original, task.departed)
         return top((leaving / (leaving + fisher_of(task, original, task.remaining)).clamp_min(1e-30)).square() / 2, size)
     if strategy in ("salun-gradient", "localized-global"):
-        gradient = task.mean_gradient(original, on=task.forgotten)
+        gradient = task.mean_gradient(original, on=task.departed)
         return top(gradient.abs() if strategy == "salun-gradient" else channel_scores(original * gradient, layout), size)
-    update = task.mean_update(original, on=task.forgotten)
+    update = task.mean_update(original, on=task.departed)
     if strategy == "localized":
         return best_channels(original * update, layout, ratio)
     if strategy == "salun":

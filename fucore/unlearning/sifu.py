@@ -14,6 +14,7 @@ import math
 import torch
 
 from ..errors import require_number, require_whole
+from ..streams import Stream
 from .registry import method
 from .task import Task
 
@@ -33,7 +34,7 @@ def sifu(task: Task, *, rounds: int = 4, epsilon: float = 10.0, sigma: float = 0
     if influence <= bound:
         chosen, kept = task.original.weights, task.original.rounds
     task.log |= {"rounds kept": kept, "bound": bound, "influence": influence}
-    theta = chosen + sigma * task.normal(len(chosen), 8801)
+    theta = chosen + sigma * task.normal(len(chosen), Stream.SIFU_NOISE)
     task.note(theta, "rolled back")
     return task.train(theta, rounds)
 

@@ -17,6 +17,7 @@ from ..federation.models import derived_seed
 from ..federation.training import Hooks
 from ..runs.run import Cost, Run
 from ..runs.store import BYTES_A_WEIGHT
+from ..streams import Stream
 from .registry import NEEDS, Method
 
 
@@ -36,13 +37,13 @@ class Task:
         self.remaining: Federation = self._federation.without(request)
         self.round, self.cost, self.history, self.log = 0, Cost(), [], {}
         # a stream of its own: recovery must not replay the batches of a retrained model with the same seed
-        self._stream, self._calls = derived_seed(seed, 8002), 0
+        self._stream, self._calls = derived_seed(seed, Stream.RECOVERY_BATCHES), 0
 
     @property
-    def forgotten(self) -> Federation:
+    def departed(self) -> Federation:
         """A federation of only the clients that were asked, holding only what they must forget; raises unless declared in ``needs``."""
         self._declared("forgotten data")
-        asked = self.request.forgotten(self._federation.data.train.labels, self._federation.clients)
+        asked = self.request.departed(self._federation.data.train.labels, self._federation.clients)
         return dataclasses.replace(self._federation, clients=Partition(asked, f"to forget: {self.request}"))
 
     @property
@@ -87,14 +88,16 @@ class Task:
         """
         self._declared("history")
         theta = self._federation.initial_weights(self.original.config["seed"])
+        state = self._federation.server.begin(theta)
         for index in range(self.original.rounds):
             participants = self._federation.participants(self.original.config["seed"], index)
             updates = self._federation.updates(self.original, index + 1)
             yield theta, participants, updates
-            theta = theta + torch.tensor(self._federation.shares(participants)) @ updates
+            mean = theta.double() + torch.tensor(self._federation.shares(participants), dtype=torch.float64) @ updates.double()
+            theta = self._federation.server.step(theta, mean, state)
 
     def train(self, weights: torch.Tensor, rounds: int, *, on: Federation | None = None, **options) -> torch.Tensor:
-        """FedAvg from ``weights`` on the remaining clients (or ``on`` the forgotten ones, or everyone); returns the new weights.
+        """FedAvg from ``weights`` on the remaining clients (or ``on`` the departed ones, or everyone); returns the new weights.
 
         ``options`` as for :meth:`Federation.train <fucore.federation.federation.Federation.train>`.  Zero rounds return ``weights``.
         """
@@ -116,13 +119,13 @@ class Task:
 
     def prepare(self, weights: torch.Tensor, rounds: int, *, on: Federation | None = None, **options) -> torch.Tensor:
         """:meth:`train` before the request, with everybody (or ``on`` some): told in the log, but no part of what unlearning costs."""
-        federation, stream = self.everyone if on is None else self._allowed(on), derived_seed(self.seed, 8004)
+        federation, stream = self.everyone if on is None else self._allowed(on), derived_seed(self.seed, Stream.PREPARATION)
         run = federation.train(rounds, stream, start=weights, keep=False, **options)
         self.log["examples of preparation"] = self.log.get("examples of preparation", 0) + run.cost.examples
         return run.weights
 
     def updates(
-        self, weights: torch.Tensor, *, on: Federation | None = None, hooks: Hooks = Hooks(), exchange: bool = True
+        self, weights: torch.Tensor, *, on: Federation | None = None, hooks: Hooks | None = None, exchange: bool = True
     ) -> torch.Tensor:
         """theta_i - ``weights`` of each client with data after one local training, float32 [clients, d], in client order.
 
@@ -136,7 +139,7 @@ class Task:
         models = federation.local_models(weights, present, lr, (derived_seed(self._stream, self._calls), self.round), hooks)
         result = torch.stack([model.cpu() - weights for model in models])
         traffic = len(present) * weights.numel() * BYTES_A_WEIGHT if exchange else 0
-        examples = hooks.passes * federation.local.epochs * int(federation.clients.sizes.sum())
+        examples = (hooks or federation.hooks).passes * federation.local.epochs * int(federation.clients.sizes.sum())
         self.cost += Cost(examples, traffic, traffic, 0, time.perf_counter() - began)
         return result
 
@@ -148,6 +151,10 @@ class Task:
     def normal(self, count: int, stream: int) -> torch.Tensor:
         """Standard normal noise [count] of the task's seed and a ``stream`` number of the method's own."""
         return torch.randn(count, generator=torch.Generator().manual_seed(derived_seed(self.seed, stream)))
+
+    def rng(self, name: str) -> np.random.Generator:
+        """Random numbers of the task's seed for a draw called ``name``; different names give unrelated streams."""
+        return np.random.default_rng([self.seed, *f"{self.method.name}/{name}".encode()])
 
     def spend(self, began: float, *, examples: int = 0, uploaded: int = 0, downloaded: int = 0) -> None:
         """Account for what a method did by itself since ``began`` (of ``time.perf_counter()``): passes, bytes up and down."""
@@ -178,12 +185,12 @@ class Task:
         if on is None:
             return self.remaining
         mine = [self.remaining]
-        mine += [self.forgotten] if "forgotten data" in self.method.needs else []
+        mine += [self.departed] if "forgotten data" in self.method.needs else []
         mine += [self.everyone] if "preparation" in self.method.needs else []
         allowed = np.isin(on.clients.examples, np.concatenate([federation.clients.examples for federation in mine])).all()
         require(
             allowed,
-            f"{self.method.name} may train on task.remaining, or on task.forgotten if it declares needs=('forgotten data',).",
+            f"{self.method.name} may train on task.remaining, or on task.departed if it declares needs=('forgotten data',).",
         )
         return on
 

@@ -1,0 +1,78 @@
+"""The only training loop: federated rounds, with checkpoints, an early stop and an account of what they cost."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+
+import numpy as np
+import torch
+
+from ..errors import FucoreError, require
+from ..progress import progress
+from ..runs.run import Cost, Run, provenance
+from ..runs.store import BYTES_A_WEIGHT
+from .training import Hooks
+
+CHECKPOINT_SECONDS = 5.0
+
+
+def train(federation, start: torch.Tensor | None, hooks: Hooks, config: dict, key: str | None) -> Run:
+    """The run that ``config`` (of :meth:`Federation.train <fucore.federation.federation.Federation.train>`) describes.
+
+    It starts at ``start`` [d] or a network drawn with the seed, or goes on from the checkpoint of ``key``.
+    Raises ``FucoreError`` when training diverges.
+    """
+    rounds, seed, first, recording = config["rounds"], config["seed"], config["first_round"], config["record_updates"]
+    store = federation.store if key else None
+    theta = federation.initial_weights(seed) if start is None else start.detach().clone()
+    size = federation.layout.size
+    require(theta.shape == (size,), f"start has shape {tuple(theta.shape)}, but the model has {size} weights.")
+    theta = theta.to(federation.device)
+    state, history, cost, done = federation.server.begin(theta), [], Cost(), 0
+    checkpoint = store.load_checkpoint(key) if store and not recording else None
+    if checkpoint:
+        tensors, record = checkpoint
+        theta = tensors.pop("weights").to(federation.device)
+        state = {name: tensor.to(federation.device) for name, tensor in tensors.items()}
+        history, cost, done = record["history"], Cost(**record["cost"]), record["done"]
+    saved = clock = time.perf_counter()
+    for index in progress(range(done, rounds), "rounds", done, rounds):
+        participants = federation.participants(seed, first + index)
+        lr = federation.local.rate(first + index, config["horizon"])
+        theta = one_round(federation, theta, participants, lr, (seed, first + index), hooks, state, key if recording else None)
+        if not torch.isfinite(theta).all():
+            raise FucoreError(f"training diverged in round {index + 1}: the weights are no longer finite; lower lr (now {lr:g}).")
+        now = time.perf_counter()
+        traffic = len(participants) * size * BYTES_A_WEIGHT
+        examples = hooks.passes * federation.local.epochs * int(federation.clients.sizes[participants].sum())
+        cost, clock = cost + Cost(examples, traffic, traffic, traffic if recording else 0, now - clock), now
+        if (index + 1) % config["evaluate_every"] == 0 or index + 1 == rounds:
+            accuracy, loss = federation.evaluate(theta)
+            row = {"round": index + 1, "test_accuracy": accuracy, "test_loss": loss, "seconds": cost.seconds, "examples": cost.examples}
+            history.append({**row, "participants": participants.tolist()})
+            clock = time.perf_counter()
+            if config["until"] is not None and accuracy >= config["until"]:
+                break
+        if store and not recording and index + 1 < rounds and time.perf_counter() - saved >= CHECKPOINT_SECONDS:
+            record = {"history": history, "cost": dataclasses.asdict(cost), "done": index + 1}
+            store.save_checkpoint(key, {"weights": theta, **state}, record)
+            saved = clock = time.perf_counter()
+    return Run(theta.cpu(), history, config, cost, provenance(federation.data), key, federation)
+
+
+def one_round(federation, theta, participants, lr: float, stream: tuple[int, int], hooks: Hooks, state: dict, key: str | None):
+    """theta(t+1) [d]: the clients' weighted mean, summed in float64 in an order that depends on the sizes alone, then the server's step.
+
+    ``stream`` is (seed, round); with a ``key`` every client's update theta_i - theta(t) goes to the store.
+    """
+    order = np.argsort(-federation.clients.sizes[participants], kind="stable")  # the longest first, so that no worker waits at the end
+    shares, mean = federation.shares(participants), torch.zeros_like(theta, dtype=torch.float64)
+    recording = federation.store.writing_updates(key, stream[1] + 1, len(order), len(theta)) if key else contextlib.nullcontext()
+    with recording as write:
+        for place, local in zip(order, federation.local_models(theta, participants[order], lr, stream, hooks)):
+            mean.add_(local, alpha=shares[place])
+            if write:
+                write(int(place), local - theta)
+    return federation.server.step(theta, mean, state)
