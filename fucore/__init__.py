@@ -9,8 +9,9 @@ from .data.forgetting import Request
 from .data.partition import Partition
 from .data.sources import load
 from .errors import FucoreError
-from .evaluation import Report, compare
+from .evaluation import METRICS, Report, compare, metric
 from .federation import models
+from .federation.case import Case, case, cases
 from .federation.federation import Federation
 from .federation.server import FedAvg, Server
 from .federation.training import Hooks, LocalTraining, Preprocessing, Step
@@ -20,6 +21,6 @@ from .runs.sweep import Sweep, sweep
 from .unlearning import METHODS, method, unlearn
 
 __all__ = [
-    "METHODS", "Cost", "Dataset", "FedAvg", "Federation", "FucoreError", "Hooks", "LocalTraining", "Partition", "Preprocessing", "Report", "Request",
-    "Run", "Server", "Split", "Step", "Store", "Sweep", "compare", "domains", "explorers", "findings", "forget", "load", "method", "models", "papers", "params", "partition", "plant", "results", "sweep", "unlearn", "widgets",
+    "METHODS", "METRICS", "Case", "Cost", "Dataset", "FedAvg", "Federation", "FucoreError", "Hooks", "LocalTraining", "Partition", "Preprocessing", "Report", "Request",
+    "Run", "Server", "Split", "Step", "Store", "Sweep", "case", "cases", "compare", "domains", "explorers", "findings", "forget", "load", "method", "metric", "models", "papers", "params", "partition", "plant", "results", "sweep", "unlearn", "widgets",
 ]  # fmt: skip

@@ -45,7 +45,7 @@ def test_the_choice_is_the_closest_of_the_useful():
 
 def test_tuning_tries_every_point(judged):
     original, retrained, request = judged
-    point, table = arena.tune("FedMemPrune", original, retrained, request, rounds=2, seed=5)
+    point, table = arena.tune("FedMemPrune", fu.Case(original, retrained, request), rounds=2, seed=5)
     assert table.ratio.tolist() == [0.2, 0.4, 0.6, 0.8] and point == {"ratio": table.ratio[arena.choose(table)]}
     assert table.gap.between(0, 1).all()
 

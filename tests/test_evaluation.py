@@ -68,11 +68,11 @@ def test_time_to_accuracy_and_speed_up(judged):
 
 
 def test_relearning(judged):
-    original, retrained, request = judged
-    fed = original.federation
-    assert relearn_epochs(fed, original.weights, original, request) == 0
-    assert relearn_epochs(fed, retrained[0].weights, original, request) > 0
-    assert np.isnan(relearn_epochs(fed, fed.initial_weights(9), original, request, cap=1))
+    original, retrained, _ = judged
+    case, fed = fu.Case(*judged), original.federation
+    assert relearn_epochs(original, case) == 0
+    assert relearn_epochs(retrained[0], case) > 0
+    assert np.isnan(relearn_epochs(dataclasses.replace(original, weights=fed.initial_weights(9)), case, cap=1))
 
 
 def test_report_rows_are_complete_and_consistent(report, judged):

@@ -266,7 +266,7 @@ def test_an_aggregation_rule_is_a_value_shared_by_training_retraining_and_recove
     fed = dataclasses.replace(stored, server=Momentum())
     plain, run = stored.train(2), fed.train(2)
     assert run.key is not None and run.key != plain.key and not torch.equal(run.weights, plain.weights)
-    assert dataclasses.replace(stored, server=Momentum(momentum=0.0)).train(2).weights == pytest.approx(plain.weights, abs=1e-6)
+    assert dataclasses.replace(stored, server=Momentum(momentum=0.0)).train(2).weights == pytest.approx(plain.weights, abs=1e-5)
     request = fu.forget.client(0)
     retrained = fed.without(request).train_many(2, range(1, 4))
     unlearned = fu.unlearn("fine-tune", run, request, rounds=1)

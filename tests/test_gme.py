@@ -136,7 +136,7 @@ def test_planted_examples_that_were_fitted_rank_on_top(mnist5k):
     request = fu.forget.client(0)
     original, retrained = fed.train(10), dataclasses.replace(fed).without(request).train_many(10, (1, 2, 3))
     indices = fed.forgotten(request)
-    judges, _ = judge_examples(fed, original, retrained, data.train.take(indices), {})
+    judges, _ = judge_examples(fu.Case(original, retrained, request), {})
     assert roc_auc_score(data.planted[indices], judges.scores) >= 0.95
     noise = data.train.take(indices[data.planted[indices]])
     kept = fed.evaluate(original.weights, noise)[0]

@@ -26,7 +26,7 @@ def test_distances_of_equal_models_are_zero_one_zero_and_symmetric():
 
 def test_the_floor_is_between_different_retrained_models(judged):
     original, retrained, _ = judged
-    table = distances(original.federation, {"Original": original, "itself": retrained[0]}, retrained, original.federation.data.test)
+    table = distances({"Original": original, "itself": retrained[0]}, fu.Case(*judged))
     pairs = [l2(a.weights, b.weights) for a in retrained for b in retrained if a is not b]
     assert table.l2["Retrained"] == pytest.approx(np.mean(pairs), rel=1e-5)
     assert table.l2["itself"] == pytest.approx(np.mean([l2(retrained[0].weights, run.weights) for run in retrained]), rel=1e-5)
@@ -118,12 +118,12 @@ def test_the_plane_goes_through_its_models(judged):
 
 def test_metrics_are_calibrated_by_retrained_models(judged):
     """The original is told apart by some metrics; one more retrained model by next to none."""
-    from fucore.evaluation.power import METRICS, metric_power
+    from fucore.evaluation.power import metric_power
 
     original, retrained, request = judged
     more = original.federation.without(request).train(6, seed=77)
     values, away = metric_power({"nothing": original, "retrained too": more}, original, retrained, request)
-    assert list(values.index) == list(METRICS) and list(away.columns) == ["nothing", "retrained too"]
+    assert list(values.index) == list(fu.METRICS) and list(away.columns) == ["nothing", "retrained too"]
     forgotten = original.federation.data.train.take(original.federation.forgotten(request))
     accuracy = [original.federation.evaluate(run.weights, forgotten)[0] for run in retrained]
     assert values.loc["accuracy on the forgotten", "Retrained"] == pytest.approx(np.mean(accuracy))
@@ -145,11 +145,10 @@ def test_prediction_intervals_hold_what_they_promise():
         difference = model - others.mean(axis=0)
         return [model[0], np.linalg.norm(model - others, axis=1).mean(), difference[0], np.abs(difference).mean()]
 
-    places, alarms = [power.METRICS.index(name) for name in names], np.zeros(len(names))
+    kinds, alarms = [fu.METRICS[name] for name in names], np.zeros(len(names))
     for _ in range(runs):
         points = rng.normal(size=(count + 1, 5))
-        own, values = np.zeros((count, len(power.METRICS))), np.zeros(len(power.METRICS))
-        own[:, places] = [measured(points[k], np.delete(points[:count], k, axis=0)) for k in range(count)]
-        values[places] = np.mean([measured(points[-1], np.delete(points[:count], k, axis=0)) for k in range(count)], axis=0)
-        alarms += (power.away(values - own.mean(axis=0)) > power.half_widths(own))[places]
+        own = np.array([measured(points[k], np.delete(points[:count], k, axis=0)) for k in range(count)])
+        values = np.mean([measured(points[-1], np.delete(points[:count], k, axis=0)) for k in range(count)], axis=0)
+        alarms += power.away(values - own.mean(axis=0), kinds) > power.half_widths(own, kinds)
     assert np.all((alarms / runs > 0.02) & (alarms / runs < 0.085)), dict(zip(names, alarms / runs))

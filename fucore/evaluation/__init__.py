@@ -1,3 +1,8 @@
-"""Judging: everything a comparison of unlearned models reports, against what *another retrained model* would get."""
+"""Unlearned models judged by retrained ones."""
 
-from .report import Report, compare, judge_examples  # noqa: F401
+from . import metrics  # noqa: F401  registers the built-in ones
+from .judging import judge_examples
+from .registry import METRICS, Metric, metric
+from .report import Report, compare
+
+__all__ = ["METRICS", "Metric", "Report", "compare", "judge_examples", "metric"]

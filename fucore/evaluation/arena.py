@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from ..data.forgetting import Request
 from ..errors import FucoreError, require
+from ..federation.case import Case
 from ..runs.run import Run
 from ..unlearning import METHODS, unlearn
 from .report import Report, compare
@@ -70,9 +70,9 @@ ENTRIES: dict[str, Entry] = {
 }
 
 
-def run_entry(entry: Entry, original: Run, request: Request, rounds: int, point: dict | None = None, seed: int = 0) -> Run:
+def run_entry(entry: Entry, case: Case, rounds: int, point: dict | None = None, seed: int = 0) -> Run:
     """The entry's method with its fixed parameters and those of ``point``."""
-    return unlearn(entry.method, original, request, seed=seed, **entry.parameters(rounds, point))
+    return unlearn(entry.method, case, seed=seed, **entry.parameters(rounds, point))
 
 
 def score(report: Report, candidate: str) -> tuple[float, float]:
@@ -82,15 +82,15 @@ def score(report: Report, candidate: str) -> tuple[float, float]:
     return float((rows.accuracy - rows.retrained).abs().mean()), float(accuracy[candidate] - accuracy["Retrained"])
 
 
-def tune(name: str, original: Run, retrained: Sequence[Run], request: Request, rounds: int, seed: int = 0) -> tuple[dict, pd.DataFrame]:
-    """(chosen point, table of all points) of the entry ``name``; ``original`` and ``seed`` must not be reported on."""
+def tune(name: str, case: Case, rounds: int, seed: int = 0) -> tuple[dict, pd.DataFrame]:
+    """(chosen point, table of all points) of the entry ``name``; the ``case`` and ``seed`` must not be reported on."""
     entry, points = ENTRIES[name], ENTRIES[name].points()
     runs, failed = {}, (float("inf"), float("-inf"))
     for number, point in enumerate(points):
         with contextlib.suppress(FucoreError):  # a point that diverges is a bad point, not the end of the method
-            runs[str(number)] = run_entry(entry, original, request, rounds, point, seed)
+            runs[str(number)] = run_entry(entry, case, rounds, point, seed)
     require(bool(runs), f"{name} failed at every point of its grid.")
-    report = compare(runs, original, retrained, request, bootstrap=2)
+    report = compare(runs, case, bootstrap=2)
     scores = [score(report, str(number)) if str(number) in runs else failed for number in range(len(points))]
     table = pd.DataFrame([{"entry": name, **point, "gap": gap, "utility": utility} for point, (gap, utility) in zip(points, scores)])
     return points[choose(table)], table

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ..data.forgetting import Request
 from ..data.partition import Partition
 from ..errors import require_whole
-from ..federation.federation import Federation
+from ..federation.case import Case
 from ..runs.run import Run
 
 SMOOTHING = 3
@@ -65,26 +64,23 @@ def _accuracies(run: Run) -> list[float]:
     return [row["test_accuracy"] for row in _trained(run)]
 
 
-def relearn_epochs(
-    federation: Federation, weights, original: Run, request: Request, *, cap: int = 30, rate: float = 0.1, seed: int = 0
-) -> float:
+def relearn_epochs(run: Run, case: Case, *, cap: int = 30, rate: float = 0.1, seed: int = 0) -> float:
     """Epochs of training on the forgotten examples until their mean loss is back at the original model's; NaN after ``cap``.
 
     0 if it already is.  The learning rate is ``rate`` times that of training, so that epochs resolve
     differences.  A model that has truly forgotten needs as long as a retrained one; compare with that.
     """
     require_whole("cap", cap, 1)
-    indices = federation.forgotten(request)
-    forgotten = federation.data.train.take(indices)
-    goal = federation.evaluate(original.weights, forgotten)[1]
-    if federation.evaluate(weights, forgotten)[1] <= goal:
+    federation, weights, departed = case.federation, run.weights, case.departed
+    goal = federation.evaluate(case.original.weights, departed)[1]
+    if federation.evaluate(weights, departed)[1] <= goal:
         return 0.0
     local = dataclasses.replace(federation.local, epochs=1, lr=rate * federation.local.lr)
     alone = dataclasses.replace(
-        federation, data=dataclasses.replace(federation.data, test=forgotten), clients=Partition((indices,)), local=local
+        federation, data=dataclasses.replace(federation.data, test=departed), clients=Partition((case.forgotten,)), local=local
     )
     for epoch in range(cap):
         weights = alone.train(1, seed, start=weights, first_round=epoch, keep=False).weights
-        if federation.evaluate(weights, forgotten)[1] <= goal:
+        if federation.evaluate(weights, departed)[1] <= goal:
             return epoch + 1.0
     return float("nan")

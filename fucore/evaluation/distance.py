@@ -14,7 +14,7 @@ import torch
 
 from ..data.dataset import Split
 from ..errors import require
-from ..federation.federation import Federation
+from ..federation.case import Case
 from ..runs.run import Run, listed
 
 
@@ -34,20 +34,22 @@ def divergence(reference: torch.Tensor, other: torch.Tensor) -> float:
     return float((log_reference.exp() * (log_reference - log_other)).sum(dim=1).mean())
 
 
-def distances(federation: Federation, candidates: dict[str, Run | Sequence[Run]], retrained: Sequence[Run], split: Split) -> pd.DataFrame:
-    """Mean distances of each candidate's runs to the retrained models; KL from the retrained models' predictions on ``split``.
+def distances(candidates: dict[str, Run | Sequence[Run]], case: Case, split: str | Split = "test") -> pd.DataFrame:
+    """Mean distances of each candidate's runs to the case's retrained models; KL from their predictions on ``split``.
+
+    ``split``: ``"test"``, ``"departed"`` or examples of your own.
 
     Columns ``l2, cosine, kl``; the row "Retrained" is the mean between different retrained models, the floor.
     """
+    retrained = case.retrained
     require(len(retrained) >= 2, f"the floor of distances needs at least 2 retrained models, not {len(retrained)}.")
-    logits = [federation.logits(run.weights, split) for run in retrained]
 
     def row(pairs):
         rows = [(l2(a.weights, b.weights), cosine(a.weights, b.weights), divergence(of_a, of_b)) for (a, of_a), (b, of_b) in pairs]
         return dict(zip(("l2", "cosine", "kl"), torch.tensor(rows, dtype=torch.float64).mean(dim=0).tolist()))
 
-    known = list(zip(retrained, logits))
+    known = [(run, case.logits(run, split)) for run in retrained]
     table = {"Retrained": row(itertools.permutations(known, 2))}
     for name, runs in listed(candidates).items():
-        table[name] = row(itertools.product(known, [(run, federation.logits(run.weights, split)) for run in runs]))
+        table[name] = row(itertools.product(known, [(run, case.logits(run, split)) for run in runs]))
     return pd.DataFrame(table).T

@@ -24,6 +24,7 @@ from scipy.stats import rankdata
 from ..data.dataset import Split
 from ..data.forgetting import Request
 from ..errors import require
+from ..federation.case import Case, as_case
 from ..runs.run import Run, listed
 from ..streams import Stream
 
@@ -32,7 +33,12 @@ FEW_MODELS, OFFLINE_A, FALSE_POSITIVES = 16, 0.3, 0.01
 
 
 def membership(
-    candidates: dict[str, Run | Sequence[Run]], original: Run, retrained: Sequence[Run], request: Request, *, seed: int = 0
+    candidates: dict[str, Run | Sequence[Run]],
+    case: Case | Run,
+    retrained: Sequence[Run] | None = None,
+    request: Request | None = None,
+    *,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """One row a candidate and attack: ``auc``, ``balanced_accuracy`` and ``tpr_at_1_fpr``, means over runs, and ``auc_std``.
 
@@ -40,10 +46,9 @@ def membership(
     out in turn, so that all rows are made alike.  Raises ``FucoreError`` with fewer than 3 retrained models or when no test
     image shares a class with the forgotten data.
     """
-    retrained = list(retrained)
+    case = as_case(case, retrained, request)
+    retrained, federation, members = list(case.retrained), case.federation, case.departed
     require(len(retrained) >= 3, f"membership inference needs at least 3 retrained models, not {len(retrained)}.")
-    federation = original.federation
-    members = federation.data.train.take(federation.forgotten(request))
     tested = torch.bincount(federation.data.test.labels, minlength=len(federation.data.classes)) > 1
     require(bool(tested[members.labels].any()), "no test image shares a class with the forgotten examples, so there are no non-members.")
     members = members.take(tested[members.labels].nonzero()[:, 0])  # a class without test images has no non-members to compare with
@@ -51,7 +56,7 @@ def membership(
     splits = [members, outside, population]
     references = [[true_class_confidence(federation.logits(run.weights, split), split.labels) for split in splits] for run in retrained]
     rows = []
-    groups = {"Original": [original], "Retrained": retrained} | listed(candidates)
+    groups = {"Original": [case.original], "Retrained": retrained} | listed(candidates)
     for name, runs in groups.items():
         results = {attack: [] for attack in ATTACKS}  # of each run, the mean over the references left out
         for number, run in enumerate(runs):

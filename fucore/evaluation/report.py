@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import pathlib
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from ..data.dataset import Split
 from ..data.forgetting import Request
-from ..errors import require, require_choice
-from ..federation.federation import Federation
-from ..runs.fingerprint import hash_tensor, plain
+from ..errors import require
+from ..federation.case import Case, as_case
 from ..runs.run import Run, listed
-from . import cost, fairness
-from .gme import Judges, assign_groups, group_accuracy, group_names, grouped_memorization
+from . import cost
+from .gme import assign_groups, group_accuracy, group_names, grouped_memorization
+from .judging import judge_examples
+from .registry import METRICS, Metric
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +47,9 @@ class Report:
             columns[candidate] = {row.group: cell(row, candidate) for row in rows.itertuples()}
         table = pd.DataFrame(columns).T
         summary = self.summary.set_index("candidate")
-        table["forget acc."] = [f"{100 * value:.1f}" for value in summary.forget_accuracy]
-        table["test acc."] = [f"{100 * value:.1f}" for value in summary.test_accuracy]
-        table["local fairness"] = ["–" if np.isnan(value) else f"{value:.4f}" for value in summary.local_fairness]
+        for metric in shown_metrics():
+            if metric.key in summary:
+                table[metric.column] = [metric.shown(value) for value in summary[metric.key]]
         table["examples ×1000"] = [f"{value / 1000:.0f}" for value in summary.examples]
         table["to target ×1000"] = [f"{value / 1000:.0f}" if np.isfinite(value) else "never" for value in summary.examples_to_target]
         table["speed-up"] = ["–" if name == "Original" else times(value) for name, value in summary.speed_up.items()]
@@ -118,117 +116,62 @@ class Report:
 
 def compare(
     candidates: dict[str, Run | Sequence[Run]],
-    original: Run,
-    retrained: Sequence[Run],
-    request: Request,
+    case: Case | Run,
+    retrained: Sequence[Run] | None = None,
+    request: Request | None = None,
     *,
     protocol: str = "cross-fitted",
-    fairness_kind: str = "mad",
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> Report:
-    """Judge unlearned runs against retraining.
+    """Judge unlearned runs against retraining: ``compare(candidates, case)`` or ``compare(candidates, original, retrained, request)``.
 
-    ``candidates``: name to one run, or several runs of one method (other seeds).  ``retrained``: K >= 2 runs without the
-    request, K >= 4 recommended.  The original and the retrained models appear as rows of their own.  See
+    ``candidates``: name to one run, or several runs of one method (other seeds).  K >= 2 retrained models, K >= 4
+    recommended.  The original and the retrained models appear as rows of their own.  See
     :func:`~fucore.evaluation.gme.grouped_memorization` for the numbers.
 
     Raises ``FucoreError`` if runs do not belong to one federation or if a "retrained" run saw the forgotten examples.
     """
-    require(isinstance(original, Run), "original must be one run: compare(candidates, original, retrained, request).")
     require(isinstance(candidates, dict), "candidates must be a dict of names to runs, such as {'my method': run}.")
-    require(not isinstance(retrained, Run), "retrained must be a list of runs: federation.without(request).train_many(...).")
-    federation = original.federation
-    require(federation is not None, "the original run does not know its federation: train it again (from the store).")
-    retrained = list(retrained)
-    without = federation.without(request)
-    _check_retrained(retrained, without)
-    if original.config.get("rounds") != retrained[0].config["rounds"]:
-        warnings.warn("the original and the retrained models were trained for different numbers of rounds.", stacklevel=2)
-    groups_of = {"Original": [original], "Retrained": retrained} | listed(candidates)
-    for name, runs in listed(candidates).items():
-        for run in runs:
-            _check_candidate(name, run, original, request)
+    case = as_case(case, retrained, request)
     clash = {"Original", "Retrained"} & set(candidates)
     require(not clash, f"{', '.join(clash)} is a reserved name: call your candidate something else.")
-    indices = federation.forgotten(request)
-    forgotten = federation.data.train.take(indices)
-    judges, hits = judge_examples(
-        federation, original, retrained, forgotten, {name: runs for name, runs in groups_of.items() if name != "Retrained"}
-    )
+    unlearned = listed(candidates)
+    for name, runs in unlearned.items():
+        for run in runs:
+            case.check_candidate(name, run)
+    judges, hits = judge_examples(case, {"Original": [case.original], **unlearned})
     groups = grouped_memorization(judges, hits, protocol=protocol, bootstrap=bootstrap, seed=seed)
-    held_by_others = np.isin(indices, np.concatenate(without.clients.indices))
-    leaked = dict(zip(group_names(len(indices)), group_accuracy(held_by_others, assign_groups(judges.scores), groups.group.nunique())))
+    held_by_others = np.isin(case.forgotten, np.concatenate(case.without.clients.indices))
+    leaked = dict(
+        zip(group_names(len(case.forgotten)), group_accuracy(held_by_others, assign_groups(judges.scores), groups.group.nunique()))
+    )
     groups["leaked"] = groups.group.map(leaked)
+    groups_of = {"Original": [case.original], "Retrained": list(case.retrained), **unlearned}
     groups = pd.concat([_retrained_rows(groups), groups], ignore_index=True)
     groups["order"] = groups.candidate.map({name: place for place, name in enumerate(groups_of)})
     groups = groups.sort_values("order", kind="stable").drop(columns="order").reset_index(drop=True)
-    before = fairness.client_losses(without, original.weights)
-    summary = pd.DataFrame(
-        [_summary(name, runs, federation, without, before, retrained, forgotten, fairness_kind) for name, runs in groups_of.items()]
-    )
-    return Report(groups, summary, indices, judges.scores, str(federation.leak_audit), protocol, len(retrained))
+    summary = pd.DataFrame([_summary(name, runs, case) for name, runs in groups_of.items()])
+    return Report(groups, summary, case.forgotten, judges.scores, str(case.leak_audit), protocol, len(case.retrained))
 
 
-def judge_examples(
-    federation: Federation, original: Run, retrained: Sequence[Run], split: Split, candidates: dict[str, Sequence[Run]]
-) -> tuple[Judges, dict[str, np.ndarray]]:
-    """(judges, name to hits [runs, m]) of all models on ``split``."""
-
-    def look(run):
-        probabilities = federation.probabilities(run.weights, split)
-        return probabilities[np.arange(len(split)), split.labels].numpy(), (probabilities.argmax(1) == split.labels).numpy()
-
-    references = [look(run) for run in retrained]
-    judges = Judges(*look(original), np.stack([p for p, _ in references]), np.stack([hit for _, hit in references]))
-    return judges, {name: np.stack([look(run)[1] for run in runs]) for name, runs in candidates.items()}
-
-
-def _summary(name, runs, federation, without, before, retrained, forgotten, kind):
-    require_choice("fairness_kind", kind, fairness.KINDS)
-    test = np.array([federation.evaluate(run.weights)[0] for run in runs])
-    forget = np.array([federation.evaluate(run.weights, forgotten)[0] for run in runs])
-    fair = [fairness.local_fairness(before, fairness.client_losses(without, run.weights), kind) for run in runs]
-    row = {"candidate": name, "runs": len(runs), "test_accuracy": test.mean(), "test_accuracy_std": _std(test)}
-    row |= {
-        "forget_accuracy": forget.mean(),
-        "forget_accuracy_std": _std(forget),
-        "local_fairness": float("nan") if name == "Original" else float(np.mean(fair)),
-    }
+def _summary(name: str, runs: Sequence[Run], case: Case) -> dict:
+    """Means over runs of the metrics that reports show, and of what the runs spent."""
+    row = {"candidate": name, "runs": len(runs)}
+    for metric in shown_metrics():
+        values = np.array([metric(run, case) for run in runs])
+        row |= {metric.key: values.mean(), f"{metric.key}_std": _std(values)}
     for unit in ("examples", "uploaded", "downloaded", "stored", "seconds"):
         row[unit] = float(np.mean([getattr(run.cost, unit) for run in runs]))
-    target = cost.target_accuracy(retrained)
+    target = cost.target_accuracy(case.retrained)
     row["examples_to_target"] = float(np.median([cost.time_to_accuracy(run, target) for run in runs]))
-    return row | {"speed_up": 1.0 if name == "Retrained" else float("nan") if name == "Original" else cost.speed_up(runs, retrained)}
+    own = 1.0 if name == "Retrained" else float("nan") if name == "Original" else cost.speed_up(runs, case.retrained)
+    return row | {"speed_up": own}
 
 
-def _check_retrained(retrained: list[Run], without: Federation) -> None:
-    """Refuse references that are none: trained elsewhere, otherwise, from a given start, or one run given twice."""
-    require(len(retrained) > 0, "compare needs retrained runs: federation.without(request).train_many(...).")
-    expected = {key: value for key, value in plain(without.config).items() if key not in ("model_fingerprint", "code", "torch")}
-    for run in retrained:
-        same = {key: run.config.get(key) for key in expected} == expected and run.config["start"] is None
-        require(
-            same, "a run given as retrained was not trained from a new start in federation.without(request), so it cannot be the reference."
-        )
-    require(
-        len({run.config["rounds"] for run in retrained}) == 1,
-        "the retrained runs were trained for different numbers of rounds, so they are not one reference.",
-    )
-    require(
-        len({hash_tensor(run.weights) for run in retrained}) == len(retrained),
-        "the same retrained run is given twice: train with different seeds.",
-    )
-
-
-def _check_candidate(name: str, run: Run, original: Run, request: Request) -> None:
-    """Refuse to judge a model unlearned from another original or for another request."""
-    if "method" not in run.config:
-        return
-    require(
-        run.config["original"] == hash_tensor(original.weights), f"{name} was unlearned from another original model than the one given."
-    )
-    require(run.config["request"] == plain(dataclasses.asdict(request)), f"{name} was unlearned for another request than {request}.")
+def shown_metrics() -> list[Metric]:
+    """The metrics that are columns of a report."""
+    return [metric for metric in METRICS.values() if metric.column]
 
 
 def _retrained_rows(groups: pd.DataFrame) -> pd.DataFrame:

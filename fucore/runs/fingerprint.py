@@ -138,7 +138,7 @@ def _class(kind: type, seen: set) -> list:
 def _written(name: str, value) -> bool:
     """Whether a class's entry was written by its author: not made by Python, nor by ``dataclass``."""
     if isinstance(value, types.FunctionType):
-        return value.__code__.co_filename != "<string>"
+        return value.__code__.co_filename not in ("<string>", dataclasses.__file__)
     return not (name.startswith("__") and name.endswith("__"))
 
 

@@ -10,6 +10,7 @@ import torch
 
 from ..data.forgetting import Request
 from ..errors import FucoreError, require, require_choice, require_whole
+from ..federation.case import Case
 from ..federation.federation import NOT_KEPT
 from ..federation.models import derived_seed
 from ..runs.fingerprint import hash_of, hash_of_code, hash_tensor, plain, source_of
@@ -19,8 +20,8 @@ from .registry import METHODS, NEEDS, Method
 from .task import Task
 
 
-def unlearn(name: str, original: Run, request: Request, *, seed: int = 0, **parameters) -> Run:
-    """Unlearn ``request`` from ``original`` by the method ``name``.
+def unlearn(name: str, original: Run | Case, request: Request | None = None, *, seed: int = 0, **parameters) -> Run:
+    """Unlearn ``request`` from ``original``, or that of a case from its original, by the method ``name``.
 
     ``parameters`` are the method's own (see ``fu.METHODS[name].defaults``).  The result is a ``Run`` whose
     ``history`` and ``cost`` cover everything the method did; an equal one is taken from the store.
@@ -28,6 +29,12 @@ def unlearn(name: str, original: Run, request: Request, *, seed: int = 0, **para
     Raises ``FucoreError`` for an unknown method or parameter, or when the run lacks what the method needs.
     """
     chosen = METHODS[require_choice("method", name, METHODS)]
+    if isinstance(original, Case):
+        require(request is None, "a case brings its request along: give no other.")
+        original, request = original.original, original.request
+    require(
+        isinstance(request, Request), "what must be forgotten is missing: unlearn(method, original, request), or unlearn(method, case)."
+    )
     unknown = sorted(set(parameters) - set(chosen.defaults))
     require(not unknown, f"{name} has no parameter {unknown[0] if unknown else ''!r}, only: {', '.join(chosen.defaults) or 'none'}.")
     federation = original.federation

@@ -1,0 +1,144 @@
+"""A case: one original model, one request, and the models that were retrained without what it names.
+
+What unlearning is judged on, and by.  It is validated once, here, so that every measure may rely on it.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from ..data.dataset import Split
+from ..data.forgetting import Request, client
+from ..data.partition import LeakAudit
+from ..errors import require
+from ..runs.fingerprint import hash_tensor, plain
+from ..runs.run import Run
+from .federation import Federation
+
+#: What may differ between a case's runs without making them different trainings.
+_INCIDENTAL = ("model_fingerprint", "code", "torch")
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """``original``: trained by everybody; ``retrained``: K runs from new starts without the ``request``.
+
+    Raises ``FucoreError`` unless all belong to one federation (same data, model, server and hooks), the retrained runs never saw
+    what must be forgotten, and no two of them are the same; warns where the original had another number of rounds.
+    """
+
+    original: Run
+    retrained: tuple[Run, ...]
+    request: Request
+    _seen: dict = field(default_factory=dict, repr=False)
+
+    def __post_init__(self):
+        require(isinstance(self.original, Run), "original must be one run: Case(original, retrained, request).")
+        require(not isinstance(self.retrained, Run), "retrained must be a list of runs: federation.without(request).train_many(...).")
+        object.__setattr__(self, "retrained", tuple(self.retrained))
+        require(self.original.federation is not None, "the original run does not know its federation: train it again (from the store).")
+        require(len(self.retrained) > 0, "a case needs retrained runs: federation.without(request).train_many(...).")
+        _check_retrained(self.retrained, self.without)
+        if self.original.config.get("rounds") != self.retrained[0].config["rounds"]:
+            warnings.warn("the original and the retrained models were trained for different numbers of rounds.", stacklevel=3)
+
+    @property
+    def federation(self) -> Federation:
+        """The federation of everybody."""
+        return self.original.federation
+
+    @functools.cached_property
+    def without(self) -> Federation:
+        """The federation without what must be forgotten."""
+        return self.federation.without(self.request)
+
+    @functools.cached_property
+    def forgotten(self) -> np.ndarray:
+        """Indices of the training examples to forget, ascending, int64 [m]."""
+        return self.federation.forgotten(self.request)
+
+    @functools.cached_property
+    def departed(self) -> Split:
+        """The examples to forget, in the order of ``forgotten``."""
+        return self.federation.data.train.take(self.forgotten)
+
+    @property
+    def test(self) -> Split:
+        """The test images."""
+        return self.federation.data.test
+
+    @property
+    def leak_audit(self) -> LeakAudit:
+        """What clients share."""
+        return self.federation.leak_audit
+
+    def logits(self, run: Run, split: str | Split = "departed") -> torch.Tensor:
+        """Logits float32 [n, classes] of a run on ``"departed"``, ``"test"`` or a split of your own; computed once for each."""
+        name, part = (split, getattr(self, split)) if isinstance(split, str) else (id(split), split)
+        return self.remember((id(run), name), (run, part), lambda: self.federation.logits(run.weights, part))
+
+    def remember(self, key: tuple, kept_alive, compute: Callable):
+        """``compute()``, once for each ``key``; what the key's identities belong to is kept alive with it."""
+        if key not in self._seen:
+            self._seen[key] = (compute(), kept_alive)
+        return self._seen[key][0]
+
+    def check_candidate(self, name: str, run: Run) -> None:
+        """Refuse to judge a model unlearned from another original or for another request."""
+        if "method" not in run.config:
+            return
+        require(
+            run.config["original"] == hash_tensor(self.original.weights),
+            f"{name} was unlearned from another original model than the one given.",
+        )
+        require(run.config["request"] == plain(self.request), f"{name} was unlearned for another request than {self.request}.")
+
+    def __repr__(self) -> str:
+        return f"Case({self.request}: {len(self.forgotten)} examples, {len(self.retrained)} retrained models)"
+
+
+def as_case(case: Case | Run, retrained: Sequence[Run] | None = None, request: Request | None = None) -> Case:
+    """A case as it is, or one made from (original, retrained, request)."""
+    if isinstance(case, Case):
+        require(retrained is None and request is None, "a case brings its retrained models and its request along: give nothing else.")
+        return case
+    require(request is not None, "give a case, or the original, the retrained runs and the request.")
+    return Case(case, retrained, request)
+
+
+def case(federation: Federation, request: Request, rounds: int, *, seed: int = 0, retrained: int = 4, **options) -> Case:
+    """Train a case: the original with ``seed``, ``retrained`` models with the seeds after it; ``options`` of training are the original's.
+
+    Runs that are in the store are taken from there.
+    """
+    original = federation.train(rounds, seed, **options)
+    return Case(original, tuple(federation.without(request).train_many(rounds, range(seed + 1, seed + 1 + retrained))), request)
+
+
+def cases(federation: Federation, requests: Sequence[Request | int], rounds: int, **options) -> list[Case]:
+    """:func:`case` for each of ``requests`` (numbers are clients that leave one at a time), all of one original."""
+    return [case(federation, each if isinstance(each, Request) else client(each), rounds, **options) for each in requests]
+
+
+def _check_retrained(retrained: Sequence[Run], without: Federation) -> None:
+    """Refuse references that are none: trained elsewhere, otherwise, from a given start, or one run given twice."""
+    expected = {key: value for key, value in plain(without.config).items() if key not in _INCIDENTAL}
+    for run in retrained:
+        same = {key: run.config.get(key) for key in expected} == expected and run.config["start"] is None
+        require(
+            same, "a run given as retrained was not trained from a new start in federation.without(request), so it cannot be the reference."
+        )
+    require(
+        len({run.config["rounds"] for run in retrained}) == 1,
+        "the retrained runs were trained for different numbers of rounds, so they are not one reference.",
+    )
+    require(
+        len({hash_tensor(run.weights) for run in retrained}) == len(retrained),
+        "the same retrained run is given twice: train with different seeds.",
+    )
