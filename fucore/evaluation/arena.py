@@ -40,7 +40,7 @@ class Entry:
         return [dict(zip(self.grid, values)) for values in itertools.product(*self.grid.values())]
 
     def parameters(self, rounds: int, point: dict | None = None) -> dict:
-        """What :func:`fucore.unlearning.unlearn` is given: ``rounds`` of budget, unless the method sets its own."""
+        """What :func:`~fucore.unlearning.driver.unlearn` is given: ``rounds`` of budget, unless the method sets its own."""
         budget = {"rounds": rounds} if "rounds" in METHODS[self.method].defaults else {}
         return {**budget, **self.fixed, **(point or {})}
 

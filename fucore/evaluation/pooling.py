@@ -21,6 +21,7 @@ from scipy import stats
 from ..errors import require
 from .gme import CONFIDENCE, TAIL_GROUPS
 
+#: What can be said of a difference to retraining.
 ANSWERS = ("too little", "as retraining", "too much", "undecided")
 #: Name of the tail groups taken together, the most memorized fifth.
 FIFTH = "80–100 %"

@@ -1,9 +1,11 @@
 """The metrics by name: one function, one decorator, and a metric is in reports, in the power study and on the API page::
 
-@metric("confidence on the forgotten")
-def confidence(run, case, others):
-    probabilities = case.logits(run, "departed").softmax(dim=1)
-    return float(probabilities.max(dim=1).values.mean())
+    @metric("confidence on the forgotten")
+    def confidence(run, case, others):
+        probabilities = case.logits(run, "departed").softmax(dim=1)
+        return float(probabilities.max(dim=1).values.mean())
+
+``run`` is what is measured, ``case`` what it is measured on, ``others`` the retrained models it is compared with.
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ class Metric:
         return "–" if value != value else f"{100 * value:.1f}" if self.unit == "%" else f"{value:.4f}"
 
 
+#: Registered metrics by name, in the order of tables.
 METRICS: dict[str, Metric] = {}
 
 

@@ -11,6 +11,7 @@ import hashlib
 import inspect
 import math
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -22,6 +23,23 @@ from ..runs.fingerprint import hash_tensor, source_of
 
 KAIMING_1D_BOUND = 0.1
 _DRAWING = threading.RLock()  # torch has one generator for all threads; a factory may build another network
+
+
+#: Networks by name, functions ``(shape, classes) -> nn.Module``.
+FACTORIES: dict[str, Callable[..., nn.Module]] = {}
+
+
+def model(name: str):
+    """Register a factory ``(shape, classes) -> nn.Module`` as the network ``name``.  Raises ``FucoreError`` for a built-in's name."""
+
+    def register(factory):
+        known = FACTORIES.get(name)
+        own = known is not None and known.__module__.startswith("fucore.") and factory.__module__ != known.__module__
+        require(not own, f"{name} is a network of fucore's own: call yours something else.")
+        FACTORIES[name] = factory
+        return factory
+
+    return register
 
 
 def to_groupnorm(module: nn.Module, channels_per_group: int = 16, affine: bool = True) -> nn.Module:
@@ -63,6 +81,7 @@ def initial_bound(shape) -> float:
     return math.sqrt(6 / math.prod(shape[1:])) if len(shape) >= 2 else KAIMING_1D_BOUND
 
 
+@model("cnn")
 def cnn(shape, classes: int, groupnorm: bool = False) -> nn.Module:
     """The quick default: two strided convolutions and one hidden layer; 105,866 parameters for 28 x 28 digits."""
     channels, height, width = shape
@@ -80,17 +99,20 @@ def cnn(shape, classes: int, groupnorm: bool = False) -> nn.Module:
     )
 
 
+@model("cnn-groupnorm")
 def cnn_groupnorm(shape, classes: int) -> nn.Module:
     """:func:`cnn` with non-affine GroupNorm after each convolution."""
     return cnn(shape, classes, groupnorm=True)
 
 
+@model("cnn-adaptive")
 def cnn_adaptive(shape, classes: int) -> nn.Module:
     """:func:`cnn` with its last maps pooled to 4 x 4, so that images of any size fit; 38,570 parameters for 10 classes in colour."""
     layers = [nn.Conv2d(shape[0], 16, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU()]
     return initialise(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(512, 64), nn.ReLU(), nn.Linear(64, classes)))
 
 
+@model("convnet")
 def convnet(shape, classes: int) -> nn.Module:
     """Three strided 3 x 3 convolutions of 32, 64 and 128 channels, each with affine GroupNorm (16 channels a group), and a linear
     classifier; 113,962 parameters for CIFAR-10, of which it learns two thirds of the test images in a minute on two cores."""
@@ -103,6 +125,7 @@ def convnet(shape, classes: int) -> nn.Module:
     return _plain_norms(initialise(nn.Sequential(*sum(blocks, []), nn.Flatten(), nn.Linear(flat, classes))))
 
 
+@model("mlp")
 def mlp(shape, classes: int) -> nn.Module:
     """Two hidden layers of 200 units (the 2NN of McMahan et al., 2017)."""
     return initialise(
@@ -110,6 +133,7 @@ def mlp(shape, classes: int) -> nn.Module:
     )
 
 
+@model("resnet18")
 def resnet18(shape, classes: int) -> nn.Module:
     """ResNet-18 with non-affine GroupNorm, 16 channels a group; 11,172,042 parameters for 10 classes at 224 x 224.
 
@@ -118,11 +142,13 @@ def resnet18(shape, classes: int) -> nn.Module:
     return _resnet("resnet18", shape, classes)
 
 
+@model("resnet34")
 def resnet34(shape, classes: int) -> nn.Module:
     """ResNet-34, otherwise as :func:`resnet18`; 21,311,268 parameters for 100 classes at 32 x 32."""
     return _resnet("resnet34", shape, classes)
 
 
+@model("resnet18-affine")
 def resnet18_affine(shape, classes: int) -> nn.Module:
     """:func:`resnet18` whose GroupNorms have a scale and a shift for each channel, so that single channels can be silenced."""
     return _plain_norms(_resnet("resnet18", shape, classes, affine=True))
@@ -145,6 +171,7 @@ class _Block(nn.Module):
         return self.relu(self.norm2(self.conv2(self.relu(self.norm1(self.conv1(inputs))))) + shortcut)
 
 
+@model("resnet32")
 def resnet32(shape, classes: int) -> nn.Module:
     """ResNet-32 for small images: 5 blocks each of 16, 32 and 64 channels (He et al., CVPR 2016, section 4.2), with affine
     GroupNorm, 16 channels a group; 464,154 parameters for 10 classes in colour."""
@@ -179,6 +206,7 @@ def _resnet(name, shape, classes, affine=False):
     return initialise(network)
 
 
+@model("vgg9")
 def vgg9(shape, classes: int) -> nn.Module:
     """Four convolutions with affine GroupNorm in 8 groups and two linear layers; 1,872,346 parameters for 26 letters at 28 x 28."""
     channels, height, width = shape
@@ -190,21 +218,6 @@ def vgg9(shape, classes: int) -> nn.Module:
     features = [*block(channels, 64), *block(64, 64), nn.MaxPool2d(2), *block(64, 128), *block(128, 128), nn.MaxPool2d(2)]
     head = [nn.Flatten(), nn.Linear(128 * (height // 4) * (width // 4), 256), nn.ReLU(), nn.Linear(256, classes)]
     return initialise(nn.Sequential(*features, *head))
-
-
-#: Networks by name.
-FACTORIES = {
-    "cnn": cnn,
-    "cnn-groupnorm": cnn_groupnorm,
-    "cnn-adaptive": cnn_adaptive,
-    "convnet": convnet,
-    "mlp": mlp,
-    "resnet18": resnet18,
-    "resnet18-affine": resnet18_affine,
-    "resnet32": resnet32,
-    "resnet34": resnet34,
-    "vgg9": vgg9,
-}
 
 
 def build(model, shape, classes: int, seed: int) -> nn.Module:

@@ -36,8 +36,8 @@ from ..runs.fingerprint import source_of_class
 class Server:
     """An aggregation rule.
 
-    ``weights``: how much a participant counts, ``"uniform"`` for p_i = 1/|S| (Wei et al.) or ``"size"`` for p_i = N_i / sum_S N_j
-    (McMahan et al., Huang et al.).
+    ``weights``: how much a participant counts, ``"uniform"`` for all alike (Wei et al.) or ``"size"`` for in proportion to its
+    examples (McMahan et al., Huang et al.).
     """
 
     weights: str = "uniform"

@@ -107,7 +107,7 @@ class Hooks:
 
 
 def batch_order(indices, local: LocalTraining, rng: np.random.Generator) -> list[torch.Tensor]:
-    """The batches of all epochs, in order: what :meth:`Worker.train` draws when nothing is augmented."""
+    """The batches of all epochs, in order: what :meth:`Worker.train <fucore.federation.worker.Worker.train>` draws when nothing is augmented."""
     return [batch for _ in range(local.epochs) for batch in torch.from_numpy(rng.permutation(indices)).split(local.batch)]
 
 

@@ -43,14 +43,15 @@ class Method:
         return forgetting.classes(label) if "whole classes" in self.needs else forgetting.client(client)
 
 
+#: Registered methods by name.
 METHODS: dict[str, Method] = {}
 
 
 def method(name: str, *, needs: tuple[str, ...] = (), citation: str = ""):
     """Register a function ``(task, *, parameters...) -> weights [d]`` as the unlearning method ``name``.
 
-    ``needs``: some of :data:`fucore.unlearning.NEEDS`, such as ``("forgotten data",)`` if it reads what must be forgotten;
-    ``task`` is a :class:`Task`.  Every parameter needs a default.  Raises ``FucoreError`` for an unknown need, a parameter
+    ``needs``: some of :data:`NEEDS`, such as ``("forgotten data",)`` if it reads what must be forgotten;
+    ``task`` is a :class:`~fucore.unlearning.task.Task`.  Every parameter needs a default.  Raises ``FucoreError`` for an unknown need, a parameter
     without default, or a built-in's name.
     """
     needs = (needs,) if isinstance(needs, str) else tuple(needs)
