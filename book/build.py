@@ -2,7 +2,7 @@
 
     python book/build.py book      execute every notebook (quick profile, embedded data) and render the fresh results
     python book/build.py record    execute every notebook and keep the results as notebooks/*.ipynb
-    python book/build.py cells     write the comments of the notebooks' parameters anew, from the catalogue
+    python book/build.py cells     format the notebooks' code, and write the comments of their parameters anew, from the catalogue
     python book/build.py render    render the recordings in notebooks/*.ipynb; needs neither torch nor a kernel
 
 ``notebooks/<name>.md`` is the only file edited by hand; ``notebooks/<name>.ipynb`` is a recorded run of it.
@@ -21,12 +21,14 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 import nbformat
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 NOTEBOOKS, BUILD = ROOT / "notebooks", ROOT / "_build"
+NOTEBOOK_WIDTH = ("--line-length", "110")
 WIDGETS = ("application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json")
 
 
@@ -52,6 +54,24 @@ def with_comments(text: str) -> str:
         found = re.match(r"(\w+) = (.*?)  # ", line) if inside else None
         lines.append(f"{found[1]} = {found[2]}  # {comment(found[1])}" if found else line)
     return "\n".join(lines)
+
+
+def formatted(text: str) -> str:
+    """A text notebook with its code formatted by ruff, as cells of a notebook: the semicolon that hides an output stays."""
+    fences = list(re.finditer(r"(?ms)^```\{code-cell\} ipython3\n((?::tags: .*?\n)?\n?)(.*?)^```$", text))
+    kept = ["parameters" in fence[1] for fence in fences]
+    cells = [nbformat.v4.new_code_cell(fence[2].rstrip("\n")) for fence, keep in zip(fences, kept) if not keep]
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "notebook.ipynb"
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+        ruff = pathlib.Path(sys.executable).with_name("ruff")
+        subprocess.run([ruff, "format", "-q", "--config", ROOT / "pyproject.toml", *NOTEBOOK_WIDTH, path], check=True)
+        sources = iter(cell.source for cell in nbformat.read(path, 4).cells)
+    parts, end = [], 0
+    for fence, keep in zip(fences, kept):
+        parts += [text[end : fence.start(2)], fence[2] if keep else next(sources) + "\n"]
+        end = fence.end(2)
+    return "".join([*parts, text[end:]])
 
 
 def api_page() -> str:
@@ -172,7 +192,7 @@ def main() -> None:
     what = parser.parse_args().what
     if what == "cells":
         for text in twins():
-            text.write_text(with_comments(text.read_text()))
+            text.write_text(formatted(with_comments(text.read_text())))
         return
     if what == "record":
         seconds = execute_all(BUILD / "record")

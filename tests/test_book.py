@@ -161,7 +161,7 @@ def test_pages_open_offline_without_errors_and_fit_a_phone(browser, book, page):
 
 
 def test_mathematics_is_typeset_from_local_files(browser, book):
-    visit(browser, book, "notebooks/04_memorization_and_gme.html")
+    visit(browser, book, "notebooks/03_memorization_and_gme.html")
     deadline = time.time() + 20
     while time.time() < deadline and not browser.execute_script("return document.querySelectorAll('mjx-container').length"):
         time.sleep(0.2)

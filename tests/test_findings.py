@@ -21,7 +21,7 @@ def test_every_claim_has_a_chapter_that_judges_it():
 
 def test_every_printed_table_has_a_claim():
     items = " ".join(findings.claims()["item"])
-    paths = list((ROOT / "fucore" / "papers").glob("*table*.csv"))
+    paths = list((ROOT / "fucore" / "companion" / "papers").glob("*table*.csv"))
     assert len(paths) == 13
     for path in paths:
         (label,) = re.match(r"(?:wild_)?table([FGH]?\d+)", path.stem).groups()
@@ -34,27 +34,52 @@ def test_ratios_of_leaving_clients_are_the_printed_ones():
 
 def test_findings_are_kept_replaced_and_read(stored):
     assert set(findings.noted(stored.store).verdict) == {"–"}
-    findings.note("M-table1", "first of 3", findings.verdict(False, True), stored, "one run")
-    findings.note("M-table1", "first of 20", findings.verdict(True), stored, "two runs")
-    row = findings.noted(stored.store).loc["M-table1"]
-    assert (row.ours, row.verdict, row.basis) == ("first of 20", "reproduced", "two runs") and row["item"] == "Table 1"
-    record = json.loads((stored.store.root / "findings" / "M-table1.json").read_text())
-    assert record["provenance"]["data_sha256"] == stored.data.hash
-    (stored.store.root / "findings" / "M-table1.json").write_text('{"ours": ')
-    assert findings.noted(stored.store).loc["M-table1"].ours == "not run yet"
+    gap = "points between home and another source"
+    assert findings.note("W-figure2", {gap: 5.0}, "5 points", stored, "one run") == "direction only"
+    assert findings.note("W-figure2", {gap: 50.0}, "50 points", stored, "two runs") == "reproduced"
+    row = findings.noted(stored.store).loc["W-figure2"]
+    assert (row.ours, row.verdict, row.basis) == ("50 points", "reproduced", "two runs") and "Figure 2" in row["item"]
+    record = json.loads((stored.store.root / "findings" / "W-figure2.json").read_text())
+    assert record["provenance"]["data_sha256"] == stored.data.hash and record["statistics"] == {gap: 50.0}
+    (stored.store.root / "findings" / "W-figure2.json").write_text('{"ours": ')
+    assert findings.noted(stored.store).loc["W-figure2"].ours == "not run yet"
 
 
-def test_a_run_that_cannot_show_it_decides_nothing():
-    assert findings.verdict(True, True, decided=False) == findings.verdict(False, decided=False) == "undecided"
-    assert [findings.verdict(*seen) for seen in ((True, False), (False, True), (False, False))] == list(findings.VERDICTS[:3])
+@pytest.mark.parametrize(
+    "statistic, verdict",
+    [
+        (50.0, "reproduced"),
+        (20.0, "reproduced"),
+        (5.0, "direction only"),
+        (-5.0, "not reproduced"),
+        (float("nan"), "not reproduced"),
+        ((30.0, 25.0, 35.0), "reproduced"),
+        ((30.0, 15.0, 45.0), "direction only"),
+        ((5.0, -5.0, 15.0), "undecided"),
+        ((5.0, -5.0, 45.0), "undecided"),
+        ((-5.0, -9.0, -1.0), "not reproduced"),
+    ],
+)
+def test_one_function_judges_values_and_intervals_by_rules(statistic, verdict):
+    statistics = {"points between home and another source": statistic}
+    assert findings.judge("W-figure2", statistics) == verdict
+    assert findings.judge("W-figure2", statistics, decided=False) == "undecided", "what a run cannot show it does not decide"
 
 
-def test_unknown_claims_and_verdicts_are_refused_and_no_store_keeps_nothing(fed, stored):
+def test_rules_are_whole():
+    table, claims = findings.rules(), findings.claims()
+    assert set(table.claim) == set(claims.index) and set(table.part) == {"full", "weaker"}
+    assert (table.low <= table.high).all() and not table.duplicated(["claim", "part", "statistic"]).any()
+    assert set(table[table.part == "full"].claim) == set(claims.index), "every claim says what would reproduce it"
+
+
+def test_unknown_claims_and_statistics_are_refused_and_no_store_keeps_nothing(fed, stored):
+    gap = {"points between home and another source": 5.0}
     with pytest.raises(fu.FucoreError, match="claim is 'M-table99'"):
-        findings.note("M-table99", "", "reproduced", stored, "")
-    with pytest.raises(fu.FucoreError, match="verdict is 'yes'"):
-        findings.note("M-table1", "", "yes", stored, "")
-    findings.note("M-table1", "", "reproduced", fed, "")
+        findings.note("M-table99", gap, "", stored, "")
+    with pytest.raises(fu.FucoreError, match="differ in: another, points between"):
+        findings.note("W-figure2", {"another": 1.0}, "", stored, "")
+    findings.note("W-figure2", gap, "", fed, "")
 
 
 def test_the_basis_says_what_was_changed():

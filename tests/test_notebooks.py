@@ -56,6 +56,27 @@ def test_structure(text):
     assert "p.provenance(fed)" in code[-1].source
 
 
+@both
+def test_cells_are_short(text):
+    """What takes more than a few lines has a name, a docstring and a test in the library."""
+    code = [cell for cell in jupytext.read(text).cells if cell.cell_type == "code" and "parameters" not in cell.metadata.get("tags", [])]
+    for cell in code:
+        lines = cell.source.splitlines()
+        assert len(lines) <= 15, f"{len(lines)} lines: {lines[0]}"
+        assert max(map(len, lines)) <= 110, max(lines, key=len)
+
+
+@both
+def test_code_is_formatted_and_linted(text, tmp_path):
+    written = text.read_text()
+    assert build.formatted(build.with_comments(written)) == written, "run 'python book/build.py cells'"
+    path = tmp_path / f"{text.stem}.ipynb"
+    nbformat.write(build.unexecuted(text), path)
+    command = [build.pathlib.Path(sys.executable).with_name("ruff"), "check", "--config", ROOT / "pyproject.toml", "--ignore", "B018"]
+    result = subprocess.run([*command, "--config", "extend-exclude = []", path], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+
+
 def test_recordings_together_are_small():
     assert sum(text.with_suffix(".ipynb").stat().st_size for text in TEXTS) < 1.5e6 * len(TEXTS)
 
@@ -65,7 +86,7 @@ def test_recordings_together_are_small():
     [
         ("01_erase_one_client", "pruning_ratio", "1.5", "pruning_ratio is 1.5, but must be a number in [0, 1], or auto."),
         ("06_ablations", "alfa", "0.1", "alfa is not a parameter of this notebook; it has: alpha,"),
-        ("09_three_routes", "inherit", "nothing", "inherit is 'nothing', but must be one of: anchored, current."),
+        ("10_three_routes", "inherit", "nothing", "inherit is 'nothing', but must be one of: anchored, current."),
     ],
 )
 def test_papermill_stops_at_once_with_a_sentence(chapter, tmp_path, name, value, sentence):

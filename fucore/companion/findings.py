@@ -9,45 +9,89 @@ import dataclasses
 import json
 import pathlib
 
+import numpy as np
 import pandas as pd
 
-from ..errors import require_choice
+from ..errors import require, require_choice
 from ..federation.federation import Federation
-from ..runs.fingerprint import hash_of_code
+from ..runs.fingerprint import hash_of_code, plain
 from ..runs.run import provenance
 from ..runs.store import Store, write_atomically
 
+FOLDER = pathlib.Path(__file__).parent / "papers"
 #: What a run can say about a claim.
 VERDICTS = ("reproduced", "direction only", "not reproduced", "undecided", "cannot be run here")
 
 
-def verdict(full: bool, direction: bool = False, decided: bool = True) -> str:
-    """``"reproduced"`` if all of a claim was seen, ``"direction only"`` if a part or the tendency, else ``"not reproduced"``.
+def judge(claim: str, statistics: dict[str, float | tuple[float, float, float]], decided: bool = True) -> str:
+    """One of :data:`VERDICTS` for ``statistics`` (a value, or a value with its interval, by name) by the rules of the claim.
 
-    ``decided``: whether the run could have shown it at all; ``"undecided"`` if not, such as where the original model itself
-    is no further from retraining than one more retrained model.
+    Rules are data, see :func:`rules`: regions in which the statistics must lie for the claim to be ``full``, and weaker ones.
+    With intervals: inside means that all of it is.  ``"reproduced"`` if all full regions are met, ``"direction only"`` if all weaker
+    ones are, ``"undecided"`` if no weaker region is missed for certain, or if the run could not have shown it (``decided``), else
+    ``"not reproduced"``; a value that is not a number misses.
+
+    Raises ``FucoreError`` for a claim without rules, and for statistics that the rules do not name or lack.
     """
-    return VERDICTS[3] if not decided else VERDICTS[0] if full else VERDICTS[1] if direction else VERDICTS[2]
+    table = rules()
+    table = table[table.claim == require_choice("claim", claim, list(claims().index))]
+    require(len(table) > 0, f"{claim} has no rules: add them to rules.csv.")
+    unlike = set(table.statistic) ^ set(statistics)
+    require(not unlike, f"the rules of {claim} and the statistics given differ in: {', '.join(sorted(unlike))}.")
+    if not decided:
+        return "undecided"
+    places = {
+        part: [_place(statistics[row.statistic], row.low, row.high) for row in rows.itertuples()] for part, rows in table.groupby("part")
+    }
+    for part, word in (("full", "reproduced"), ("weaker", "direction only")):
+        if part in places and all(place == "inside" for place in places[part]):
+            return word
+    open_ = any(place == "across" for part in places.values() for place in part)
+    return "undecided" if open_ and "outside" not in places.get("weaker", places["full"]) else "not reproduced"
+
+
+def _place(statistic, low: float, high: float) -> str:
+    """Where a value or (value, low, high) lies relative to a region: inside, outside or across its edge; NaN is outside."""
+    value, *interval = statistic if isinstance(statistic, tuple) else (statistic,)
+    least, most = interval or (value, value)
+    if not least <= most or most < low or least > high:  # NaN compares as false
+        return "outside"
+    return "inside" if low <= least and most <= high else "across"
+
+
+def rules() -> pd.DataFrame:
+    """What must be seen for a verdict: ``claim, part, statistic, low, high``; ``part`` is ``full`` or ``weaker``, an empty bound is none.
+
+    Bounds belong to the region.  All rows of a part must hold.
+    """
+    table = pd.read_csv(FOLDER / "rules.csv")
+    return table.fillna({"low": -np.inf, "high": np.inf})
 
 
 def claims() -> pd.DataFrame:
     """The papers' tables, figures and claims: ``paper, item, claim, printed, chapter``, one row each, by a short name."""
-    return pd.read_csv(pathlib.Path(__file__).parent / "papers" / "claims.csv", index_col="name", keep_default_na=False)
+    return pd.read_csv(FOLDER / "claims.csv", index_col="name", keep_default_na=False)
 
 
-def note(name: str, ours: str, judgement: str, federation: Federation, basis: str) -> None:
-    """Keep what a run says about the claim ``name``: ``ours`` in words and numbers, and a verdict of :data:`VERDICTS`.
+def note(
+    claim: str,
+    statistics: dict[str, float | tuple[float, float, float]],
+    ours: str,
+    federation: Federation,
+    basis: str,
+    decided: bool = True,
+) -> str:
+    """Keep what a run says about a claim, ``ours`` in words and numbers, and return the verdict of :func:`judge`.
 
     ``basis``: on how much it rests (data, profile, changed parameters, models and runs), such as ``basis`` of
     :class:`fucore.companion.params.Parameters` says.  Kept in the federation's store with where it comes from; without a store nothing is kept.
     """
-    require_choice("claim", name, list(claims().index))
-    require_choice("verdict", judgement, VERDICTS)
-    if federation.store is None:
-        return
-    record = {"ours": ours, "verdict": judgement, "provenance": provenance(federation.data), "local": dataclasses.asdict(federation.local)}
-    record |= {"basis": basis, "code": hash_of_code()}
-    write_atomically(_folder(federation.store) / f"{name}.json", json.dumps(record).encode())
+    judgement = judge(claim, statistics, decided)
+    if federation.store is not None:
+        record = {"ours": ours, "verdict": judgement, "basis": basis, "statistics": plain(statistics), "code": hash_of_code()}
+        record |= {"provenance": provenance(federation.data), "local": dataclasses.asdict(federation.local)}
+        write_atomically(_folder(federation.store) / f"{claim}.json", json.dumps(record).encode())
+    return judgement
 
 
 def noted(store: Store) -> pd.DataFrame:

@@ -18,11 +18,13 @@ from ..data.domains import BENCHMARKS, Domains
 from ..data.domains import load as load_domains
 from ..data.sources import load, names
 from ..errors import FucoreError, require
+from ..federation.case import Case, case
 from ..federation.federation import Federation
 from ..federation.models import FACTORIES
 from ..federation.server import FedAvg
 from ..federation.training import LocalTraining, Preprocessing
-from ..runs.run import provenance
+from ..runs.run import Run, provenance
+from ..unlearning import METHODS, unlearn
 
 PARTITIONS = ("dirichlet", "iid", "one-class", "shards", "overlapping")
 Whole = Annotated[int, pydantic.Field(strict=True)]
@@ -104,14 +106,18 @@ class Parameters(pydantic.BaseModel, extra="forbid", frozen=True):
         }
         return makers[self.partition]()
 
-    def federation(self, data: Dataset | Domains | None = None) -> Federation:
-        """The federation of all clients, on ``data`` if given; of a benchmark's domains with weights by size, as in its paper."""
+    def federation(self, data: Dataset | Domains | None = None, clients: partition.Partition | None = None) -> Federation:
+        """The federation of ``clients`` (default: the split of the parameters) on ``data``, or on the parameters' data.
+
+        Of a benchmark's domains it has the benchmark's clients, with weights by size, as in its paper.
+        """
         data = data or self.load()
         local = LocalTraining(self.local_epochs, self.batch, self.optimizer, self.lr, self.momentum, self.weight_decay)
         wild = isinstance(data, Domains)
+        held = clients or (data.clients if wild else self.split(data.train.labels))
         return Federation(
             data.data if wild else data,
-            data.clients if wild else self.split(data.train.labels),
+            held,
             self.model,
             local,
             Preprocessing(self.normalise, self.augment, resize=self.resize),
@@ -119,6 +125,19 @@ class Parameters(pydantic.BaseModel, extra="forbid", frozen=True):
             device=self.device,
             precision=self.precision,
         )
+
+    def case(self, federation: Federation, request: forgetting.Request | None = None, **options) -> Case:
+        """The original trained with the parameters' seed and rounds, and the retrained models with the seeds after it.
+
+        ``request``: the parameters' by default; ``options`` are those of the original's training, such as ``record_updates=True``.
+        """
+        return case(federation, request or self.request(), self.rounds, seed=self.seed, retrained=self.retrained_models, **options)
+
+    def unlearn(self, name: str, case: Case, **parameters) -> list[Run]:
+        """The method ``name`` on a case, once for each of ``unlearning_seeds``; with ``recovery_rounds`` rounds unless told otherwise."""
+        if "rounds" in METHODS[name].defaults:
+            parameters = {"rounds": self.recovery_rounds} | parameters
+        return [unlearn(name, case, seed=seed, **parameters) for seed in range(self.unlearning_seeds)]
 
     def real_noniid(self) -> Domains:
         """The Real-Noniid benchmark."""
