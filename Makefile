@@ -16,7 +16,7 @@ render: $(if $(wildcard $(VENV)/ready),$(VENV)/ready,.venv-render/ready)
 	$(if $(wildcard $(VENV)/ready),$(BIN),.venv-render/bin)/python book/build.py render
 
 test: $(VENV)/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 cluster-demo: $(VENV)/ready
 	$(BIN)/python benchmarks/cluster_demo.py

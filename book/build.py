@@ -90,14 +90,16 @@ def api_page() -> str:
     return "\n".join(parts)
 
 
-def execute(text: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
-    """Run a text notebook with papermill and return the executed notebook, normalised, in ``folder``."""
+def execute(text: pathlib.Path, folder: pathlib.Path) -> dict:
+    """Run a text notebook with papermill into ``folder``, normalised; returns what it depends on, see :func:`stale`."""
     import papermill
 
     folder.mkdir(parents=True, exist_ok=True)
     source, target = folder / f"{text.stem}.source.ipynb", folder / f"{text.stem}.ipynb"
     nbformat.write(unexecuted(text), source)
-    with _environment(FUCORE_RECORDING="1", FUCORE_PROGRESS="0"):
+    trace = folder / f"{text.stem}.trace"
+    trace.write_text("")
+    with _environment(FUCORE_RECORDING="1", FUCORE_PROGRESS="0", FUCORE_TRACE=str(trace), OMP_WAIT_POLICY="passive"):
         papermill.execute_notebook(
             source,
             target,
@@ -109,7 +111,38 @@ def execute(text: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
         )
     source.unlink()
     nbformat.write(normalised(nbformat.read(target, 4)), target)
-    return target
+    depends = {"text": _sha256(text.read_bytes()), "file": {}, "reads": {}, "finds": {}}
+    for kind, name, digest in map(json.loads, trace.read_text().splitlines()):
+        depends[kind][name] = digest
+    trace.unlink()
+    return depends
+
+
+def stale(recorded: dict) -> list[str]:
+    """Why recordings are older than what they read, one sentence each; ``recorded``: chapter to what it depends on.
+
+    By content: its text, the kept and printed tables it read, and what other chapters found.
+    """
+    found = {claim: (chapter, digest) for chapter, depends in recorded.items() for claim, digest in depends["finds"].items()}
+    reasons = []
+    for text in twins():
+        depends = recorded.get(text.stem)
+        if depends is None or depends["text"] != _sha256(text.read_bytes()):
+            reasons.append(f"notebooks/{text.stem}.ipynb is a recording of another text")
+            continue
+        for name, digest in depends["file"].items():
+            path = ROOT / "fucore" / name
+            if not path.exists() or _sha256(path.read_bytes()) != digest:
+                reasons.append(f"notebooks/{text.stem}.ipynb was recorded with another fucore/{name}")
+        for claim, digest in depends["reads"].items():
+            chapter, now = found.get(claim, ("no chapter", ""))
+            if now != digest:
+                reasons.append(f"notebooks/{text.stem}.ipynb lists another finding on {claim} than {chapter}")
+    return reasons
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def normalised(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -138,15 +171,15 @@ def _plain_output(output):
     return output
 
 
-def execute_all(folder: pathlib.Path) -> dict[str, int]:
-    """Execute every notebook into ``folder``; returns the seconds each took, rounded to ten."""
-    seconds = {}
+def execute_all(folder: pathlib.Path) -> tuple[dict[str, int], dict[str, dict]]:
+    """Execute every notebook into ``folder``; returns the seconds each took, rounded to ten, and what each depends on."""
+    seconds, depends = {}, {}
     for number, text in enumerate(twins(), start=1):
         print(f"[{number}/{len(twins())}] {text.stem}", flush=True)
         began = time.perf_counter()
-        execute(text, folder)
+        depends[text.stem] = execute(text, folder)
         seconds[text.stem] = max(10, round((time.perf_counter() - began) / 10) * 10)
-    return seconds
+    return seconds, depends
 
 
 def render(notebooks: pathlib.Path) -> pathlib.Path:
@@ -195,11 +228,14 @@ def main() -> None:
             text.write_text(formatted(with_comments(text.read_text())))
         return
     if what == "record":
-        seconds = execute_all(BUILD / "record")
+        seconds, depends = execute_all(BUILD / "record")
         for text in twins():
             os.replace(BUILD / "record" / f"{text.stem}.ipynb", NOTEBOOKS / f"{text.stem}.ipynb")
         (NOTEBOOKS / "timings.json").write_text(json.dumps(seconds, indent=1, sort_keys=True) + "\n")
+        (NOTEBOOKS / "recorded.json").write_text(json.dumps(depends, indent=1, sort_keys=True) + "\n")
         return
+    if what == "render" and (reasons := stale(json.loads((NOTEBOOKS / "recorded.json").read_text()))):
+        raise SystemExit("\n".join([*reasons, "Run 'make record', or 'make book' for fresh results."]))
     if what == "book":
         execute_all(BUILD / "fresh")
     first = render(BUILD / "fresh" if what == "book" else NOTEBOOKS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class FucoreError(Exception):
     """A mistake the user can mend; the message is one sentence that says how."""
@@ -11,13 +13,13 @@ class FucoreError(Exception):
         return [f"{type(self).__name__}: {self}"]
 
 
-def require(condition: bool, sentence: str) -> None:
+def require(condition: Any, sentence: str) -> None:
     """Raise ``FucoreError`` with ``sentence`` unless ``condition`` holds."""
     if not condition:
         raise FucoreError(sentence)
 
 
-def require_whole(name: str, value: object, low: int, high: int | None = None) -> int:
+def require_whole(name: str, value: Any, low: int, high: int | None = None) -> int:
     """``value`` as an int if it is a whole number in [low, high]; else one sentence naming ``name``."""
     allowed = f"a whole number of at least {low}" if high is None else f"a whole number from {low} to {high}"
     whole = not isinstance(value, bool) and hasattr(value, "__index__")
@@ -25,7 +27,7 @@ def require_whole(name: str, value: object, low: int, high: int | None = None) -
     return int(value)
 
 
-def require_number(name: str, value: object, low: float, high: float, *, open_low: bool = False) -> float:
+def require_number(name: str, value: Any, low: float, high: float, *, open_low: bool = False) -> float:
     """``value`` as a float if low <= value <= high (low < value with ``open_low``); else one sentence."""
     allowed = f"a number in {'(' if open_low else '['}{low:g}, {high:g}]"
     try:
@@ -37,7 +39,7 @@ def require_number(name: str, value: object, low: float, high: float, *, open_lo
     return number
 
 
-def require_choice(name: str, value: object, choices) -> str:
+def require_choice(name: str, value: Any, choices) -> str:
     """``value`` if it is one of ``choices``; else one sentence listing them."""
     require(value in choices, f"{name} is {value!r}, but must be one of: {', '.join(map(str, choices))}.")
     return value

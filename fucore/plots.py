@@ -125,9 +125,9 @@ def heat_figure(table, title: str = "", fmt: str = "{:.0f}", vmin=0.0, vmax=100.
 
 
 def _light(values, cmap: str, vmin: float, vmax: float):
-    """Opaque colours [rows, columns, 3], two thirds of the way from white, so that dark numbers read on light and dark pages."""
+    """Opaque colours [rows, columns, 3], two thirds of the way from white, so that dark numbers read on light and dark pages; white for NaN."""
     shades = plt.get_cmap(cmap)(plt.Normalize(vmin, vmax)(values))[..., :3]
-    return 1 - 0.65 * (1 - shades)
+    return np.where(np.isnan(values)[..., None], 1.0, 1 - 0.65 * (1 - shades))
 
 
 def pictures_figure(rows: dict, scale: float = 0.75):
@@ -215,10 +215,9 @@ def speed_figure(runs: dict, retrained, columns: int = 3):
     figure, axes = plt.subplots(rows, columns, figsize=(3.1 * columns, 1.75 * rows), sharex=True, sharey=True, squeeze=False)
     reference = np.mean([[100 * row["test_accuracy"] for row in run.history] for run in retrained], axis=0)
     spent = [row["examples"] / 1000 for row in retrained[0].history]
-    for axis, (name, run) in itertools.zip_longest(axes.flat, runs.items(), fillvalue=(None, None)):
-        if name is None:
-            axis.axis("off")
-            continue
+    for axis in axes.flat[len(runs) :]:
+        axis.axis("off")
+    for axis, (name, run) in zip(axes.flat, runs.items()):
         axis.plot(spent, reference, color=RETRAINED, linewidth=1.2)
         curve = [(row["examples"] / 1000, 100 * row["test_accuracy"]) for row in run.history]
         axis.plot(*zip(*curve), color=COLOURS[0], marker="o", markersize=2.5, linewidth=1.2)
@@ -286,7 +285,7 @@ def scatter_figure(
 def scores_figure(scores: np.ndarray, planted: np.ndarray | None = None):
     """Histogram of memorization scores; planted examples apart."""
     figure, axes = plt.subplots(figsize=(7.2, 3))
-    bins = np.linspace(min(-0.5, scores.min()), 1, 41)
+    bins = np.linspace(min(-0.5, scores.min()), 1, 41).tolist()
     planted = np.zeros(len(scores), dtype=bool) if planted is None else planted
     axes.hist([scores[~planted], scores[planted]], bins=bins, stacked=True, color=[COLOURS[0], ORIGINAL], label=["as they are", "planted"])
     axes.set(xlabel="memorization score s", ylabel="examples", yscale="symlog")

@@ -4,8 +4,12 @@ import dataclasses
 import os
 import tempfile
 
-# before fucore or a notebook's kernel starts: nothing is read from, or left in, the user's store
-os.environ["FUCORE_STORE"] = tempfile.mkdtemp(prefix="fucore-test-store-")
+# before fucore or a notebook's kernel starts: nothing is read from, or left in, the user's store; test processes side by side share one
+os.environ.setdefault("FUCORE_TEST_STORE", tempfile.mkdtemp(prefix="fucore-test-store-"))
+os.environ["FUCORE_STORE"] = os.environ["FUCORE_TEST_STORE"]
+if (processes := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
+    os.environ.setdefault("FUCORE_WORKERS", str(max(1, (os.cpu_count() or 1) // processes)))
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait leave the core to the other process
 os.environ["FUCORE_PROGRESS"] = "0"
 os.environ["FUCORE_RECORDING"] = "1"
 

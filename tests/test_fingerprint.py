@@ -39,7 +39,7 @@ def twin(tmp_path):
     shutil.copytree(pathlib.Path(fu.__file__).parent, tmp_path / "twin", ignore=shutil.ignore_patterns("__pycache__"))
 
     def hashes(*modules):
-        spec = importlib.util.spec_from_file_location("twin.fingerprint", tmp_path / "twin" / "fingerprint.py")
+        spec = importlib.util.spec_from_file_location("twin.runs.fingerprint", tmp_path / "twin" / "runs" / "fingerprint.py")
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module.hash_of_code(*(f"twin.{name}" for name in modules))
@@ -47,24 +47,26 @@ def twin(tmp_path):
     return tmp_path / "twin", hashes
 
 
-TRAINING, FEDCCCU, ALL = ("federation",), ("unlearning.fedcccu",), ()
+TRAINING, FEDCCCU, ALL = ("federation.federation",), ("unlearning.fedcccu",), ()
 
 
 @pytest.mark.parametrize(
     "file, voided",
     [
-        ("training.py", {TRAINING, FEDCCCU, ALL}),
-        ("data.py", {TRAINING, FEDCCCU, ALL}),
-        ("partition.py", {TRAINING, FEDCCCU, ALL}),
-        ("models.py", {TRAINING, FEDCCCU, ALL}),
-        ("forgetting.py", {TRAINING, FEDCCCU, ALL}),
+        ("federation/training.py", {TRAINING, FEDCCCU, ALL}),
+        ("data/dataset.py", {TRAINING, FEDCCCU, ALL}),
+        ("data/partition.py", {TRAINING, FEDCCCU, ALL}),
+        ("federation/models.py", {TRAINING, FEDCCCU, ALL}),
+        ("data/forgetting.py", {TRAINING, FEDCCCU, ALL}),
         ("unlearning/_units.py", {FEDCCCU, ALL}),
-        ("units.py", {FEDCCCU, ALL}),
-        ("unlearning/__init__.py", {FEDCCCU, ALL}),
+        ("federation/units.py", {FEDCCCU, ALL}),
+        ("unlearning/task.py", {FEDCCCU, ALL}),
         ("unlearning/pga.py", {ALL}),
         ("evaluation/gme.py", {ALL}),
         ("plots.py", set()),
-        ("widgets.py", set()),
+        ("companion/explorers.py", set()),
+        ("federation/server.py", {TRAINING, FEDCCCU, ALL}),
+        ("companion/widgets.py", set()),
     ],
 )
 def test_a_change_of_code_voids_what_depends_on_it_and_nothing_else(twin, file, voided):
@@ -79,11 +81,13 @@ def test_a_change_of_code_voids_what_depends_on_it_and_nothing_else(twin, file, 
 
 def test_a_module_that_is_imported_in_a_function_counts(twin):
     folder, hashes = twin
-    (folder / "late.py").write_text("SHARE = 1\n")
-    (folder / "engine.py").write_text((folder / "engine.py").read_text() + "\ndef late():\n    from .late import SHARE\n    return SHARE\n")
-    before = hashes("federation"), hashes("partition")
-    (folder / "late.py").write_text("SHARE = 2\n")
-    assert hashes("federation") != before[0] and hashes("partition") == before[1]
+    (folder / "federation" / "late.py").write_text("SHARE = 1\n")
+    (folder / "federation" / "engine.py").write_text(
+        (folder / "federation" / "engine.py").read_text() + "\ndef late():\n    from .late import SHARE\n    return SHARE\n"
+    )
+    before = hashes("federation.federation"), hashes("data.partition")
+    (folder / "federation" / "late.py").write_text("SHARE = 2\n")
+    assert hashes("federation.federation") != before[0] and hashes("data.partition") == before[1]
 
 
 @pytest.mark.parametrize("name", sorted(fu.METHODS))

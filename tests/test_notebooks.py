@@ -3,6 +3,7 @@
 That they still run, and that their exact outputs still come out, is tested by nbval on the recordings themselves.
 """
 
+import json
 import subprocess
 import sys
 
@@ -30,6 +31,28 @@ def test_recording_is_of_this_text(text):
         if "injected-parameters" not in cell.metadata.get("tags", [])
     ], "run 'make record'"
     assert [cell.id for cell in written.cells] == [cell.id for cell in recorded.cells]
+
+
+def test_a_recording_older_than_what_it_reads_is_refused():
+    recorded = json.loads((ROOT / "notebooks" / "recorded.json").read_text())
+    assert build.stale(recorded) == []
+    last, first = "13_papers_beside_reproduction", "01_erase_one_client"
+    assert recorded[last]["reads"] and recorded[first]["file"]
+    for chapter, kind, sentence in (
+        (first, "text", "of another text"),
+        (first, "file", "with another fucore/"),
+        (last, "reads", "another finding"),
+    ):
+        changed = json.loads(json.dumps(recorded))
+        if kind == "text":
+            changed[chapter]["text"] = ""
+        else:
+            changed[chapter][kind][next(iter(changed[chapter][kind]))] = ""
+        (reason,) = build.stale(changed)
+        assert chapter in reason and sentence in reason
+    changed = json.loads(json.dumps(recorded))
+    del changed[first]
+    assert f"{first}.ipynb is a recording of another text" in build.stale(changed)[0]
 
 
 @both

@@ -60,6 +60,11 @@ def test_imports_run_one_way():
     assert not list(networkx.simple_cycles(networkx.DiGraph(edges)))
 
 
+def test_types_are_clean():
+    result = subprocess.run([pathlib.Path(sys.executable).with_name("pyright")], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-1000:]
+
+
 def test_no_file_holds_too_much():
     long = {path.name: lines for path in (ROOT / "fucore").rglob("*.py") if (lines := len(path.read_text().splitlines())) > 300}
     assert not long, "more than one idea in each? split them"
@@ -80,6 +85,8 @@ def test_code_is_tidy():
 
 def test_the_readme_names_the_commands_that_exist():
     text, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+    numbers = {20: "Twenty", 21: "Twenty-one", 22: "Twenty-two", 23: "Twenty-three", 24: "Twenty-four"}
+    assert f"{numbers[len([m for m in fu.METHODS.values() if m.function.__module__.startswith('fucore.')])]} methods are built in" in text
     for target in set(re.findall(r"^make (\w+)", text, re.M)):
         assert re.search(rf"^{target}:", makefile, re.M), target
     assert "make book" in text and "make test" in text

@@ -104,6 +104,17 @@ def test_frame_of_a_report(judged):
     assert decided(frame) == (~rows.as_retrained.astype(bool) | rows.conclusive.astype(bool)).sum()
 
 
+def test_the_slider_of_a_run_starts_where_most_groups_are_told():
+    notes = {
+        0.0: "differs in 1 of 5 groups",
+        0.5: "differs in 2 of 5 groups (a, b); agrees in 2 of 5 groups",
+        1.0: "is undecided in 5 of 5",
+    }
+    explorer = explorers.ratio_explorer("A run", lambda ratio: Frame((row(ratio),), notes[ratio]), grid=tuple(notes))
+    assert explorer.start == (0.5,) and len(explorer.frames) == 3 and explorer.compute(1.0).note == notes[1.0]
+    assert 0.05 in explorer.stops[explorers.RHO]
+
+
 def test_partitions_are_shown_with_entropy_and_audit(digits):
     labels = digits.train.labels
     explorer = partition_explorer(lambda alpha: fu.partition.dirichlet(labels, 4, alpha), labels, digits.classes, digits.train.images)

@@ -13,22 +13,11 @@ import pathlib
 import pandas as pd
 
 import fucore as fu
-from fucore.evaluation.report import cell
+from fucore.companion.ablations import Ablation, cells
+from fucore.companion.params import Parameters
 from fucore.runs.run import provenance
 
 CLIENTS, RATIOS = 10, (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, "auto")
-
-
-def short(table: pd.DataFrame) -> pd.DataFrame:
-    """One row a setting and model: accuracy (gap) by group, in per cent, as the page shows it."""
-    rows = []
-    for (part, setting, candidate), groups in table.groupby(["part", "setting", "candidate"], sort=False):
-        first = groups.iloc[0]
-        row = {"part": part, "setting": setting, "model": candidate} | {
-            group.group: cell(group, candidate) for group in groups.itertuples()
-        }
-        rows.append(row | {"forget": f"{100 * first.forget_accuracy:.1f}", "test": f"{100 * first.test_accuracy:.1f}"})
-    return pd.DataFrame(rows).fillna("–")
 
 
 def main() -> None:
@@ -41,29 +30,25 @@ def main() -> None:
     parser.add_argument("--retrained", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=3, help="runs of each method; all settings but those of the reset take one")
     options = parser.parse_args()
-    data, tables = fu.load(options.dataset, train_size=options.train_size), []
+    parts: dict[str, Ablation] = {}
+    data = fu.load(options.dataset, train_size=options.train_size)
     labels, leaves = data.train.labels, fu.forget.client(0)
+    whole = Parameters(
+        dataset=options.dataset,
+        train_size=options.train_size,
+        clients=CLIENTS,
+        rounds=options.rounds,
+        recovery_rounds=options.recovery_rounds,
+        retrained_models=options.retrained,
+        unlearning_seeds=options.seeds,
+    )
+    half = whole.model_copy(update={"rounds": options.rounds // 2, "recovery_rounds": options.recovery_rounds // 2, "unlearning_seeds": 1})
 
     def judge(part, setting, split, request, ratios, fine_tuning=False):
-        """Train, retrain, unlearn and judge one setting."""
-        whole = part == "reset"
-        rounds, recovery = (options.rounds, options.recovery_rounds) if whole else (options.rounds // 2, options.recovery_rounds // 2)
-        fed = fu.Federation(data, split)
-        original = fed.train(rounds, seed=0)
-        retrained = fed.without(request).train_many(rounds, range(1, 1 + options.retrained))
-        ways = {f"FedMemPrune {ratio if ratio == 'auto' else format(ratio, '.0%')}": ("fedmemprune", {"ratio": ratio}) for ratio in ratios}
-        ways |= {"Fine-tuning": ("fine-tune", {})} if fine_tuning else {}
-        runs = {
-            name: [
-                fu.unlearn(method, original, request, rounds=recovery, seed=seed, **more) for seed in range(options.seeds if whole else 1)
-            ]
-            for name, (method, more) in ways.items()
-        }
-        report = fu.compare(runs, original, retrained, request)
+        """Train, retrain, unlearn and judge one setting of a part."""
+        ablation = parts.setdefault(part, Ablation(whole if part == "reset" else half, data))
+        report = ablation.judge(setting, whole.federation(data, split), request, ratios, fine_tuning)
         print(part, setting, report, sep="\n", flush=True)
-        summary = ["candidate", "test_accuracy", "forget_accuracy", "local_fairness", "examples", "examples_to_target", "speed_up"]
-        groups = report.groups.rename(columns={"examples": "size"})
-        tables.append(groups.merge(report.summary[summary], on="candidate").assign(part=part, setting=setting))
 
     uneven, even = fu.partition.dirichlet(labels, CLIENTS, 0.5), fu.partition.iid(labels, CLIENTS)
     judge("reset", "α = 0.5", uneven, leaves, RATIOS)
@@ -77,11 +62,13 @@ def main() -> None:
     for number in (10, 20, 50, 200):
         judge("clients", f"{number} clients", fu.partition.iid(labels, number), leaves, (0.4,))
     settings = {key: value for key, value in vars(options).items() if key != "dataset"}
-    fed = fu.Federation(data, even)
+    fed = whole.federation(data, even)
     record = {**provenance(data), "data": options.name, **settings, "model": fed.config["model"], "local": fed.config["local"]}
-    pages = pathlib.Path(__file__).parent / f"ablations_{options.name}"
-    for part, rows in short(pd.concat(tables)).groupby("part", sort=False):
-        rows.drop(columns="part").to_csv(f"{pages}.{part}.csv", index=False)
+    pages, tables = pathlib.Path(__file__).parent / f"ablations_{options.name}", []
+    for part, ablation in parts.items():
+        tables.append(ablation.rows(*ablation.reports).assign(part=part))
+        page = cells(tables[-1], ("forget", "test")).rename_axis(["setting", "model"])
+        page.to_csv(f"{pages}.{part}.csv")
     fu.results.keep(f"ablations_{options.name}", {"": pd.concat(tables)}, record | {"cores": os.cpu_count()})
 
 

@@ -57,8 +57,11 @@ def main() -> None:
         retrained(split, REFERENCE_SEED), retrained(split, TUNING_SEED + 1)
         [original(split, seed) for seed in (*range(options.originals), TUNING_SEED)]
 
+    def case(split, seed, first=REFERENCE_SEED):
+        return fu.Case(original(split, seed), retrained(split, first), request)
+
     def tuning(split, entry):
-        point, table = arena.tune(entry, original(split, TUNING_SEED), retrained(split, TUNING_SEED + 1), request, budget, TUNING_SEED)
+        point, table = arena.tune(entry, case(split, TUNING_SEED, TUNING_SEED + 1), budget, TUNING_SEED)
         return {"point": point, "table": table.drop(columns="entry").to_dict("list")}
 
     tuned = fu.sweep(tuning, {"split": list(federations), "entry": list(arena.ENTRIES)}, jobs=options.jobs)
@@ -67,26 +70,25 @@ def main() -> None:
     trials = [pd.DataFrame(row.table).assign(split=row.split, entry=row.entry) for row in tuned.table.itertuples()]
 
     def judged(split, entry, seed, chosen):
-        run = arena.run_entry(arena.ENTRIES[entry], original(split, seed), request, budget, points[split, entry] if chosen else None, seed)
+        run = arena.run_entry(arena.ENTRIES[entry], case(split, seed), budget, points[split, entry] if chosen else None, seed)
         return {"seconds": run.cost.seconds}
 
     grid = {"split": list(federations), "entry": list(arena.ENTRIES), "seed": list(range(options.originals)), "chosen": [True, False]}
     print(fu.sweep(judged, grid, jobs=options.jobs).failures)
     tables, attacks = [], []
     for split in federations:
-        again = retrained(split, REFERENCE_SEED)
         for chosen in (True, False):
             reports = []
             for seed in range(options.originals):
-                start = original(split, seed)
+                judges = case(split, seed)
                 runs = {
-                    name: arena.run_entry(entry, start, request, budget, points[split, name] if chosen else None, seed)
+                    name: arena.run_entry(entry, judges, budget, points[split, name] if chosen else None, seed)
                     for name, entry in arena.ENTRIES.items()
                     if (split, name) in points
                 }
-                reports.append(fu.compare(runs, start, again, request))
+                reports.append(fu.compare(runs, judges))
                 if chosen:
-                    attacks.append(membership(runs, start, again, request).assign(split=split, original=seed))
+                    attacks.append(membership(runs, judges).assign(split=split, original=seed))
             summary = pd.concat([report.summary for report in reports]).fillna(
                 {"speed_up": 0.0}
             )  # never is a gain of nothing, not a run to leave out

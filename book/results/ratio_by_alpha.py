@@ -71,11 +71,11 @@ def main() -> None:
             request = fu.forget.client(client)
             retrained = fed.without(request).train_many(options.rounds, range(1, 1 + options.retrained))
             tell(options.retrained)
-            runs = {}
+            case, runs = fu.Case(original, retrained, request), {}
             for ratio in RATIOS:
-                runs[f"{ratio:g}"] = fu.unlearn("fedmemprune", original, request, ratio=ratio, rounds=options.rounds // 2, seed=client)
+                runs[f"{ratio:g}"] = fu.unlearn("fedmemprune", case, ratio=ratio, rounds=options.rounds // 2, seed=client)
                 tell(1)
-            report = fu.compare(runs, original, retrained, request)
+            report = fu.compare(runs, case)
             print(f"alpha {alpha:g}, client {client} of {len(report.indices)} images", report, sep="\n", flush=True)
             groups.append(report.groups)
             tests.append(report.summary)

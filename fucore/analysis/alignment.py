@@ -6,6 +6,8 @@ between two networks should be drawn to the nearest of all equal ones.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -33,7 +35,7 @@ def aligned(federation: Federation, weights: torch.Tensor, to: torch.Tensor, *, 
         for place in rng.permutation(len(units.sites)):
             site, readers = units.sites[place], consumers[place]
             own = [name for name in (f"{site.layer}.weight", f"{site.layer}.bias") if name in views]
-            likeness = sum(
+            likeness: Any = sum(
                 views[name].flatten(1 if views[name].dim() > 1 else 0).view(site.units, -1) @ target[name].reshape(site.units, -1).T
                 for name in own
             )

@@ -9,11 +9,14 @@ answer to measure it by: multinomial logistic regression with a ridge, fitted to
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
+from ..data.dataset import Split
+from ..data.partition import Partition
 from ..errors import FucoreError, require, require_number
 from ..federation.engine import one_thread
 
@@ -45,7 +48,7 @@ class Logistic:
         self.one_hot = torch.nn.functional.one_hot(labels, classes).double()
         self.ridge, self.shape = ridge, (self.inputs.shape[1], classes)
 
-    def probabilities(self, theta: torch.Tensor, chosen=slice(None)) -> torch.Tensor:
+    def probabilities(self, theta: torch.Tensor, chosen: Any = slice(None)) -> torch.Tensor:
         return torch.softmax(self.inputs[chosen] @ theta.view(self.shape), dim=1)
 
     def gradient(self, theta: torch.Tensor, chosen) -> torch.Tensor:
@@ -78,6 +81,30 @@ class Logistic:
     def loss(self, theta: torch.Tensor, chosen) -> float:
         logits = self.inputs[chosen] @ theta.view(self.shape)
         return float(torch.logsumexp(logits, 1).sum() - (logits * self.one_hot[chosen]).sum() + self.ridge / 2 * theta @ theta)
+
+
+def on_components(split: Split, classes: int, components: int = 50, ridge: float = 1.0) -> Logistic:
+    """Logistic regression on the ``components`` directions in which the pixels of ``split`` (0..1) vary most."""
+    pixels = split.images.flatten(1).double() / 255
+    pixels = pixels - pixels.mean(dim=0)
+    return Logistic(pixels @ torch.linalg.svd(pixels, full_matrices=False).Vh[:components].T, split.labels, classes, ridge)
+
+
+def removals(labels, clients: Partition, seed: int = 0, *, draws: int = 3, leaving: int = 5) -> dict[str, np.ndarray]:
+    """Sets of examples to remove, by name: indices of random ones, of class 0, and of each of the first ``leaving`` clients.
+
+    Random shares from 0.5 % to 40 %, ``draws`` of each; a fifth and all of the class; clients that hold nothing or everything are left out.
+    """
+    rng, labels = np.random.default_rng(seed), np.asarray(labels)
+    chosen = {
+        f"random {100 * share:g} %, draw {draw}": rng.permutation(len(labels))[: max(1, int(share * len(labels)))]
+        for share in (0.005, 0.02, 0.1, 0.4)
+        for draw in range(draws)
+    }
+    of_class = rng.permutation(np.flatnonzero(labels == 0))
+    chosen |= {f"class 0, {share:.0%} of it": of_class[: max(1, int(share * len(of_class)))] for share in (0.2, 1.0)}
+    chosen |= {f"client {number}": held for number, held in enumerate(clients.indices[:leaving]) if 0 < len(held) < len(labels)}
+    return {name: np.sort(indices) for name, indices in chosen.items()}
 
 
 def removal_remainder(model: Logistic, removals: dict[str, np.ndarray]) -> pd.DataFrame:

@@ -31,6 +31,17 @@ def loss_path(federation: Federation, start: torch.Tensor, end: torch.Tensor, sp
     return pd.DataFrame(rows)
 
 
+def barrier(path: pd.DataFrame, split: str = "test") -> float:
+    """Highest loss on ``split`` above the line between the two models, from a table of :func:`loss_path`; 0 if none lies above it.
+
+    Raises ``FucoreError`` if the path was not looked at in both models.
+    """
+    loss = path[(path.split == split) & path.step.between(0, 1)].set_index("step").loss
+    require({0.0, 1.0} <= set(loss.index), f"a barrier needs the loss on {split} at steps 0 and 1.")
+    line = loss[0.0] + loss.index.to_numpy() * (loss[1.0] - loss[0.0])
+    return float((loss - line).max())
+
+
 def loss_plane(
     federation: Federation, corners: Sequence[torch.Tensor], split: Split, *, points: int = 13, margin: float = 0.3
 ) -> tuple[pd.DataFrame, np.ndarray]:

@@ -10,10 +10,14 @@ of Bertschinger et al. (2014), both by the library ``dit``.  All in bits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
+from ..data.forgetting import client as leaving
 from ..errors import require, require_choice, require_whole
+from ..federation.federation import Federation
 from ..streams import Stream
 
 #: The four terms, in this order.
@@ -137,6 +141,19 @@ def estimate(a, b, labels, classes: int, *, measure: str = "broja", images=None,
     low, high = np.percentile(samples - samples.mean(axis=0), [2.5, 97.5], axis=0)
     table = {"plug-in": plain[0], "corrected": corrected, "low": corrected + low, "high": corrected + high}
     return pd.DataFrame(table, index=list(TERMS))
+
+
+def client_and_others(federation: Federation, client: int, rounds: int, seeds: Sequence[int]) -> dict[str, np.ndarray]:
+    """Two sources about the test labels: ``a``, predictions of models that learned from ``client`` alone, and ``b``, of models that learned from all others.
+
+    One pair of models a seed, their predictions one after the other: int64 ``a``, ``b``, ``labels`` and ``images`` [seeds * n], as
+    :func:`estimate` takes them.
+    """
+    test = federation.data.test
+    sides = {"a": federation.only([client]), "b": federation.without(leaving(client))}
+    runs = {side: learners.train_many(rounds, seeds) for side, learners in sides.items()}
+    seen = {side: np.concatenate([federation.logits(run.weights, test).argmax(1).numpy() for run in runs[side]]) for side in runs}
+    return {**seen, "labels": np.tile(test.labels.numpy(), len(seeds)), "images": np.tile(np.arange(len(test)), len(seeds))}
 
 
 def _one_against_rest(a, b, labels, classes: int) -> np.ndarray:

@@ -6,18 +6,21 @@ Kept results are read with the standard library alone, since the front page is r
 from __future__ import annotations
 
 import csv
-import functools
 import html
+import itertools
 import json
 import math
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 from ..errors import require
+from .tracing import traced
 from .widgets import CLASS_COLOURS, Explorer, Frame, Held, Row, logarithmic, shown
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 INTERVALS = ", with 95 % intervals; scale 0–100 %"
+RATIO_KEY = (("#0072b2", "FedMemPrune"), ("#009e73", "retrained"), ("#7d8590", "before unlearning"))
 RHO, ALPHA = "pruning ratio ρ", "Dirichlet α"
 RATIO_STOPS = tuple(round(0.05 * step, 2) for step in range(21))
 ALPHA_STOPS = logarithmic(0.01, 100)
@@ -37,13 +40,12 @@ WORDS = {"too little": "Too little forgotten", "as retraining": "As retraining",
 # ---- kept: pruning ratio by alpha
 
 
-@functools.cache
-def kept_ratio_by_alpha() -> dict[tuple[float, str, str], dict]:
+def kept_ratio_by_alpha() -> dict[tuple[float, str, str], dict[str, Any]]:
     """The kept grid, (alpha, model, group) to its numbers; a model is ``Original`` or a pruning ratio such as ``0.4``."""
-    with open(RESULTS / "ratio_by_alpha_cifar10.csv", newline="", encoding="utf-8") as file:
+    with open(traced(RESULTS / "ratio_by_alpha_cifar10.csv"), newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     words = ("candidate", "group", "answer")
-    numbers = [{key: value if key in words else float(value or "nan") for key, value in row.items()} for row in rows]
+    numbers: list[dict[str, Any]] = [{key: value if key in words else float(value or "nan") for key, value in row.items()} for row in rows]
     return {(row["alpha"], row["candidate"], row["group"]): row for row in numbers}
 
 
@@ -57,18 +59,19 @@ def ratio_by_alpha(alpha: float | None = None, compute: Callable[..., Frame] | N
     alphas = tuple(sorted({alpha for alpha, _, _ in grid}))
     ratios = tuple(sorted({float(model) for _, model, _ in grid if model != "Original"}))
     require(alpha is None or alpha in alphas, f"alpha is {alpha!r}, but the kept grid has: {', '.join(map(shown, alphas))}.")
-    record = json.loads((RESULTS / "ratio_by_alpha_cifar10.json").read_text())
+    record = json.loads(traced(RESULTS / "ratio_by_alpha_cifar10.json").read_text())
     setting = (
         f" {record['clients']} clients, network {record['model']}, {record['rounds']} rounds, unlearning takes {record['recovery_rounds']};"
         f" mean of {record['leaving']} clients that leave one at a time, {record['retrained']} retrained models each."
     )
     one = alpha is not None
+    frames: dict[tuple[float, ...], Frame] = {}
+    for ratio, each in itertools.product(ratios, alphas if alpha is None else (alpha,)):
+        frames[(ratio,) if one else (ratio, each)] = _kept_frame(grid, each, ratio)
     return Explorer(
         title="A client is forgotten by FedMemPrune: CIFAR-10, 50,000 images" + (f", α = {shown(alpha)}" if one else ""),
         knobs={RHO: ratios} if one else {RHO: ratios, ALPHA: alphas},
-        frames={
-            (ratio,) if one else (ratio, each): _kept_frame(grid, each, ratio) for ratio in ratios for each in ((alpha,) if one else alphas)
-        },
+        frames=frames,
         start=(0.4,) if one else (0.4, 0.5),
         key=(("#0072b2", "unlearned"), ("#009e73", "retrained"), ("#7d8590", "before unlearning")),
         footnote=f"{INTERVALS}.{setting}",
@@ -83,8 +86,9 @@ def _kept_frame(grid: dict, alpha: float, ratio: float) -> Frame:
     for group, label in ROWS.items():
         cell, before = grid[alpha, model, group], grid[alpha, "Original", group]
         value, reference = 100 * cell["accuracy"], 100 * cell["retrained"]
-        sides = [100 * cell[f"{name}_{side}"] for name in ("accuracy", "retrained") for side in ("low", "high")]
-        rows.append(Row(label, value, *sides[:2], reference, *sides[2:], f"{value:.0f} vs {reference:.0f} %", 100 * before["accuracy"]))
+        low, high, least, most = (100 * cell[f"{name}_{side}"] for name in ("accuracy", "retrained") for side in ("low", "high"))
+        text = f"{value:.0f} vs {reference:.0f} %"
+        rows.append(Row(label, value, low, high, reference, least, most, text, 100 * before["accuracy"]))
     fifth, test = grid[alpha, model, FIFTH], grid[alpha, model, "test"]
     note = (
         f"In the most memorized fifth of the departed clients' images the unlearned models are right about {100 * fifth['accuracy']:.0f} %, "
@@ -150,16 +154,34 @@ def ratio_frame(report, candidate: str) -> Frame:
     rows = []
     for row in groups.itertuples():
         text = f"{100 * row.accuracy:.0f} vs {100 * row.retrained:.0f} %" + (" ≈" if row.as_retrained and row.conclusive else "")
-        numbers = (row.accuracy, row.accuracy_low, row.accuracy_high, row.retrained, row.retrained_low, row.retrained_high)
-        rows.append(Row(f"group {row.group}", *(100 * number for number in numbers), text, 100 * before[row.group]))
+        value, low, high = (100 * number for number in (row.accuracy, row.accuracy_low, row.accuracy_high))
+        reference, least, most = (100 * number for number in (row.retrained, row.retrained_low, row.retrained_high))
+        rows.append(Row(f"group {row.group}", value, low, high, reference, least, most, text, 100 * before[row.group]))
     for name in ("forget", "test"):
         value, reference = (100 * summary.loc[who, f"{name}_accuracy"] for who in (candidate, "Retrained"))
         half, other = (2 * _finite(100 * summary.loc[who, f"{name}_accuracy_std"]) for who in (candidate, "Retrained"))
-        sides = (max(0, value - half), min(100, value + half), reference, max(0, reference - other), min(100, reference + other))
-        rows.append(
-            Row(f"{name} accuracy", value, *sides, f"{value:.1f} vs {reference:.1f} %", 100 * summary.loc["Original", f"{name}_accuracy"])
-        )
+        low, high, least, most = (max(0.0, min(100.0, end)) for end in (value - half, value + half, reference - other, reference + other))
+        text, start = f"{value:.1f} vs {reference:.1f} %", 100 * summary.loc["Original", f"{name}_accuracy"]
+        rows.append(Row(f"{name} accuracy", value, low, high, reference, least, most, text, start))
     return Frame(tuple(rows), report.verdict(candidate), _in_a_word(groups))
+
+
+def ratio_explorer(title: str, compute: Callable[[float], Frame], grid=(0.0, 0.2, 0.4, 0.6, 0.8, 1.0)) -> Explorer:
+    """The pruning ratio alone, in a notebook's own run: ``compute(ratio)`` gives a frame of :func:`ratio_frame`.
+
+    The slider starts where most groups are told.
+    """
+    frames = {(ratio,): compute(ratio) for ratio in grid}
+    return Explorer(
+        title=title,
+        knobs={RHO: tuple(grid)},
+        frames=frames,
+        start=max(frames, key=lambda place: decided(frames[place])),
+        key=RATIO_KEY,
+        footnote=f"{INTERVALS} (accuracies below the groups: ±2 standard deviations over models)",
+        compute=compute,
+        stops={RHO: RATIO_STOPS},
+    )
 
 
 def decided(frame: Frame) -> int:

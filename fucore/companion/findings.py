@@ -14,9 +14,11 @@ import pandas as pd
 
 from ..errors import require, require_choice
 from ..federation.federation import Federation
+from ..runs.files import write_atomically
 from ..runs.fingerprint import hash_of_code, plain
 from ..runs.run import provenance
-from ..runs.store import Store, write_atomically
+from ..runs.store import Store
+from .tracing import trace, traced
 
 FOLDER = pathlib.Path(__file__).parent / "papers"
 #: What a run can say about a claim.
@@ -64,13 +66,13 @@ def rules() -> pd.DataFrame:
 
     Bounds belong to the region.  All rows of a part must hold.
     """
-    table = pd.read_csv(FOLDER / "rules.csv")
+    table = pd.read_csv(traced(FOLDER / "rules.csv"))
     return table.fillna({"low": -np.inf, "high": np.inf})
 
 
 def claims() -> pd.DataFrame:
     """The papers' tables, figures and claims: ``paper, item, claim, printed, chapter``, one row each, by a short name."""
-    return pd.read_csv(FOLDER / "claims.csv", index_col="name", keep_default_na=False)
+    return pd.read_csv(traced(FOLDER / "claims.csv"), index_col="name", keep_default_na=False)
 
 
 def note(
@@ -87,6 +89,7 @@ def note(
     :class:`fucore.companion.params.Parameters` says.  Kept in the federation's store with where it comes from; without a store nothing is kept.
     """
     judgement = judge(claim, statistics, decided)
+    trace("finds", claim, _content(ours, judgement, basis))
     if federation.store is not None:
         record = {"ours": ours, "verdict": judgement, "basis": basis, "statistics": plain(statistics), "code": hash_of_code()}
         record |= {"provenance": provenance(federation.data), "local": dataclasses.asdict(federation.local)}
@@ -104,10 +107,15 @@ def noted(store: Store) -> pd.DataFrame:
         try:
             record = json.loads((_folder(store) / f"{name}.json").read_text())
             old = "" if record["code"] == hash_of_code() else " (found by other code: run the chapter again)"
+            trace("reads", name, _content(record["ours"], record["verdict"], record["basis"]))
             rows[name] = {"ours": record["ours"] + old, "verdict": record["verdict"], "basis": record["basis"]}
         except (OSError, ValueError, KeyError):
             rows[name] = {"ours": "not run yet", "verdict": "–", "basis": "–"}
     return table.join(pd.DataFrame(rows).T)
+
+
+def _content(ours: str, verdict: str, basis: str) -> bytes:
+    return json.dumps([ours, verdict, basis]).encode()
 
 
 def _folder(store: Store) -> pathlib.Path:

@@ -7,7 +7,7 @@ A notebook's first code cell, tagged ``parameters``, assigns the ones it uses; i
 from __future__ import annotations
 
 import ast
-from typing import Annotated, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import pandas as pd
 import pydantic
@@ -42,8 +42,12 @@ class Parameters(pydantic.BaseModel, extra="forbid", frozen=True):
         description="data set",
     )
     train_size: Whole | None = pydantic.Field(None, ge=1, description="keep only so many training examples")
-    model: Literal[tuple(FACTORIES)] = pydantic.Field("cnn", description="network")
-    benchmark: Literal[tuple(BENCHMARKS)] = pydantic.Field("digits-embedded", description="data sets of the clients")
+    model: Literal[tuple(FACTORIES)] = pydantic.Field(  # pyright: ignore[reportInvalidTypeForm]  from a catalogue
+        "cnn", description="network"
+    )
+    benchmark: Literal[tuple(BENCHMARKS)] = pydantic.Field(  # pyright: ignore[reportInvalidTypeForm]  from a catalogue
+        "digits-embedded", description="data sets of the clients"
+    )
     imagenet: str | None = pydantic.Field(None, description="folder of ImageNet, for image-9 and image-65")
     native: bool = pydantic.Field(False, description="keep each data set's image size (for models that pool adaptively)")
     forget_class: Whole = pydantic.Field(0, ge=0, description="the class that the client asks to forget")
@@ -53,7 +57,9 @@ class Parameters(pydantic.BaseModel, extra="forbid", frozen=True):
     unit_share: Number = pydantic.Field(0.02, ge=0, le=1, description="share of units silenced")
     attribution_steps: Whole = pydantic.Field(20, ge=1, description="steps of the integral along the activations")
     clients: Whole = pydantic.Field(10, ge=2, description="clients in the federation")
-    partition: Literal[PARTITIONS] = pydantic.Field("dirichlet", description="who holds what")
+    partition: Literal[PARTITIONS] = pydantic.Field(  # pyright: ignore[reportInvalidTypeForm]  from a catalogue
+        "dirichlet", description="who holds what"
+    )
     alpha: float = pydantic.Field(0.5, strict=True, ge=0.01, description="Dirichlet concentration: 0.01 very uneven, inf even")
     client: Whole = pydantic.Field(0, ge=0, description="the client who leaves")
     rounds: Whole = pydantic.Field(10, ge=1, description="federated rounds of training and retraining")
@@ -133,7 +139,7 @@ class Parameters(pydantic.BaseModel, extra="forbid", frozen=True):
         """
         return case(federation, request or self.request(), self.rounds, seed=self.seed, retrained=self.retrained_models, **options)
 
-    def unlearn(self, name: str, case: Case, **parameters) -> list[Run]:
+    def unlearn(self, name: str, case: Case, **parameters: Any) -> list[Run]:
         """The method ``name`` on a case, once for each of ``unlearning_seeds``; with ``recovery_rounds`` rounds unless told otherwise."""
         if "rounds" in METHODS[name].defaults:
             parameters = {"rounds": self.recovery_rounds} | parameters
@@ -217,7 +223,7 @@ def check(namespace: dict, **quick) -> Parameters:
     if parameters.profile == "paper":
         parameters = _validated({**_paper(parameters, "benchmark" in given), **{name: given[name] for name in chosen}})
     stated = ("profile", "dataset", "benchmark", "retrained_models", "unlearning_seeds", "device")
-    parameters._changed = tuple(name for name in chosen if name not in stated)
+    parameters._changed = tuple(name for name in chosen if name not in stated)  # pyright: ignore[reportAttributeAccessIssue]  private
     require(
         parameters.client < parameters.clients,
         f"client is {parameters.client}, but must be a whole number from 0 to {parameters.clients - 1}, since there are {parameters.clients} clients.",
@@ -255,7 +261,7 @@ def _validated(values: dict) -> Parameters:
         return Parameters(**values)
     except pydantic.ValidationError as errors:
         error = errors.errors()[0]
-        name = error["loc"][0]
+        name = str(error["loc"][0])
         raise FucoreError(f"{name} is {values[name]!r}, but must be {allowed(name)}.") from None
 
 

@@ -265,13 +265,14 @@ def _marks(row: Row | Held) -> str:
     parts = []
     for number, (name, place) in enumerate(row.marks()):
         colour = f";background:{CLASS_COLOURS[number % len(CLASS_COLOURS)]}" if name == "fu-held" else ""
-        width = f";width:{place[1]}%" if len(place) > 1 else ""
-        parts.append(f'<i class="{name}" data-x style="left:{place[0]}%{width}{colour}"></i>')
+        left, *width = place
+        style = "".join(f";width:{each}%" for each in width) + colour
+        parts.append(f'<i class="{name}" data-x style="left:{left}%{style}"></i>')
     return "".join(parts)
 
 
 def _has_kernel() -> bool:
     try:
-        return get_ipython().has_trait("kernel")  # noqa: F821  defined in IPython only
+        return get_ipython().has_trait("kernel")  # noqa: F821  # pyright: ignore[reportUndefinedVariable]  defined in IPython only
     except NameError:
         return False

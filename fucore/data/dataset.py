@@ -68,7 +68,8 @@ class Dataset:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of one image."""
-        return tuple(self.train.images.shape[1:])
+        channels, height, width = self.train.images.shape[1:]
+        return channels, height, width
 
     def without(self, mask) -> Dataset:
         """The same data with the masked training examples made unreadable: black, and with a label that no loss accepts."""
@@ -164,7 +165,8 @@ def pixel_statistics(images: Sequence[torch.Tensor]) -> tuple[tuple[float, ...],
     """Mean and standard deviation of all pixels of several image tensors [N, C, H, W], per channel, in 0..255."""
     channels = [torch.cat([part[:, channel].flatten() for part in images]).double() for channel in range(images[0].shape[1])]
     values = ([c.mean() for c in channels], [max(c.std(), torch.tensor(1.0)) for c in channels])
-    return tuple(tuple(float(f"{value:.6g}") for value in each) for each in values)
+    mean, std = (tuple(float(f"{value:.6g}") for value in each) for each in values)
+    return mean, std
 
 
 def _resized(split: Split, size: int) -> Split:

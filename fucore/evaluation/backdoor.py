@@ -7,11 +7,14 @@ pattern answers that label wherever it appears; unlearning is then judged by how
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import torch
 
 from ..data.dataset import Dataset, Split
+from ..data.forgetting import Request
 from ..errors import require, require_number, require_whole
 from ..federation.federation import Federation
 from ..streams import Stream
@@ -55,3 +58,29 @@ def attack_success(federation: Federation, weights: torch.Tensor, target: int) -
     require(len(others) > 0, f"every test image has the label {target}: choose another target.")
     split = Split(triggered(others.images), others.labels, others.sides)
     return float((federation.logits(weights, split).argmax(1) == target).double().mean())
+
+
+def backdoored(federation: Federation, client: int, *, target: int, share: float = 0.8, seed: int = 0) -> Federation:
+    """The same federation in which ``client`` has poisoned its own examples, see :func:`poison`."""
+    data = poison(federation.data, federation.clients.indices[client], target=target, share=share, seed=seed)
+    return dataclasses.replace(federation, data=data)
+
+
+def departure(
+    federation: Federation, request: Request, rounds: int, after: int, measure: Callable[[torch.Tensor], float], seed: int = 0
+) -> pd.DataFrame:
+    """What becomes of knowledge by mere fine-tuning: everybody trains for ``rounds``, then only who stays after ``request``, for ``after``.
+
+    One row a round: ``round`` (from 1), ``test`` (accuracy, 0..1), and what ``measure`` says of the weights [d]: ``departed``.
+    """
+    weights, rows = federation.initial_weights(seed), []
+    for index in range(rounds + after):
+        on = federation if index < rounds else federation.without(request)
+        weights = on.train(1, seed=seed, start=weights, first_round=index, horizon=rounds + after).weights
+        rows.append({"round": index + 1, "test": federation.evaluate(weights)[0], "departed": measure(weights)})
+    return pd.DataFrame(rows)
+
+
+def way_to_retraining(before: float, after: float, retrained: float) -> float:
+    """Share of the way from ``before`` to ``retrained`` that ends at ``after``: 0 if nothing changed, 1 if all was forgotten; NaN without a way."""
+    return (before - after) / (before - retrained) if before != retrained else float("nan")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from ..federation.federation import Federation
 from ..runs.run import Run, listed
 
 
-def client_accuracy(federation: Federation, candidates: dict[str, Run | Sequence[Run]], tests: Sequence[np.ndarray]) -> pd.DataFrame:
+def client_accuracy(federation: Federation, candidates: Mapping[str, Run | Sequence[Run]], tests: Sequence[np.ndarray]) -> pd.DataFrame:
     """One row a candidate, client and class: ``candidate, client, label, examples, accuracy`` (0..1, mean over runs), ``low, high`` (range).
 
     ``tests``: indices of each client's test images, such as ``tests`` of :class:`fucore.data.domains.Domains`.  Classes that a client has no
@@ -33,6 +33,15 @@ def client_accuracy(federation: Federation, candidates: dict[str, Run | Sequence
     return pd.DataFrame(rows)
 
 
+def global_accuracy(federation: Federation, candidates: Mapping[str, Run | Sequence[Run]]) -> pd.DataFrame:
+    """Accuracy on all test images, one row a candidate: ``mean`` over its runs and ``half_range`` (NaN of a single run), in 0..1."""
+    rows = {}
+    for name, runs in listed(candidates).items():
+        each = [federation.evaluate(run.weights)[0] for run in runs]
+        rows[name] = {"mean": np.mean(each), "half_range": np.ptp(each) / 2 if len(each) > 1 else np.nan}
+    return pd.DataFrame(rows).T
+
+
 def side_effects(table: pd.DataFrame, request: Request, original: str = "Original", retrained: str = "Retrained") -> pd.DataFrame:
     """What a request for a class of a client did to whom, one row a candidate; all in 0..1.
 
@@ -44,7 +53,7 @@ def side_effects(table: pd.DataFrame, request: Request, original: str = "Origina
         len(request.clients or ()) == len(request.classes or ()) == 1,
         "side effects are those of a request for one class of one client: fucore.forget.class_of_client(class, client).",
     )
-    (client,), (label,) = request.clients, request.classes
+    client, label = *(request.clients or ()), *(request.classes or ())
     lacking = [name for name in (original, retrained) if name not in set(table.candidate)]
     require(not lacking, f"the table has no candidate {lacking[0] if lacking else ''!r}: give it to client_accuracy as well.")
     cells = table.pivot(index="candidate", columns=["client", "label"], values="accuracy").loc[table.candidate.unique()]

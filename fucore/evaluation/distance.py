@@ -7,7 +7,7 @@ network are as far apart as strangers.  So every table needs the distance betwee
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import torch
@@ -34,7 +34,18 @@ def divergence(reference: torch.Tensor, other: torch.Tensor) -> float:
     return float((log_reference.exp() * (log_reference - log_other)).sum(dim=1).mean())
 
 
-def distances(candidates: dict[str, Run | Sequence[Run]], case: Case, split: str | Split = "test") -> pd.DataFrame:
+def pairwise(runs: dict[str, Run], case: Case, split: str | Split = "test") -> dict[str, pd.DataFrame]:
+    """Each of ``runs`` against each: ``l2``, ``cosine`` and ``kl`` to a table [runs, runs]; row a and column b of ``kl`` is KL(a || b) on ``split``."""
+    said = {name: case.logits(run, split) for name, run in runs.items()}
+    measures = {
+        "l2": lambda a, b: l2(runs[a].weights, runs[b].weights),
+        "cosine": lambda a, b: cosine(runs[a].weights, runs[b].weights),
+        "kl": lambda a, b: divergence(said[a], said[b]),
+    }
+    return {name: pd.DataFrame({b: {a: measure(a, b) for a in runs} for b in runs}) for name, measure in measures.items()}
+
+
+def distances(candidates: Mapping[str, Run | Sequence[Run]], case: Case, split: str | Split = "test") -> pd.DataFrame:
     """Mean distances of each candidate's runs to the case's retrained models; KL from their predictions on ``split``.
 
     ``split``: ``"test"``, ``"departed"`` or examples of your own.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from .gme import Judges
 
 
 def judge_examples(
-    case: Case, candidates: dict[str, Sequence[Run]], others: Sequence[Run] | None = None
+    case: Case, candidates: Mapping[str, Sequence[Run]], others: Sequence[Run] | None = None
 ) -> tuple[Judges, dict[str, np.ndarray]]:
     """(judges, name to hits bool [runs, m]) on the case's departed examples; ``others`` are the retrained models, the case's by default."""
 

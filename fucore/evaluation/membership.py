@@ -14,7 +14,7 @@ rmia   share of test images z with [P(y|x) / Pbar(x)] / [P(y|z) / Pbar(z)] > 1, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ FEW_MODELS, OFFLINE_A, FALSE_POSITIVES = 16, 0.3, 0.01
 
 
 def membership(
-    candidates: dict[str, Run | Sequence[Run]],
+    candidates: Mapping[str, Run | Sequence[Run]],
     case: Case | Run,
     retrained: Sequence[Run] | None = None,
     request: Request | None = None,

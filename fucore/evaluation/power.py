@@ -7,7 +7,7 @@ model would show (95 % prediction interval, t with K - 1 degrees of freedom); by
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -23,7 +23,7 @@ from .registry import METRICS, Metric
 
 
 def metric_power(
-    candidates: dict[str, Run], case: Case | Run, retrained: Sequence[Run] | None = None, request: Request | None = None
+    candidates: Mapping[str, Run], case: Case | Run, retrained: Sequence[Run] | None = None, request: Request | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(values, distances): one row a metric of :data:`~fucore.evaluation.registry.METRICS`, one column a candidate.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,7 +115,7 @@ class Report:
 
 
 def compare(
-    candidates: dict[str, Run | Sequence[Run]],
+    candidates: Mapping[str, Run | Sequence[Run]],
     case: Case | Run,
     retrained: Sequence[Run] | None = None,
     request: Request | None = None,

@@ -16,7 +16,7 @@ import torch
 from ..data.dataset import Split
 from ..data.forgetting import Request, client
 from ..data.partition import LeakAudit
-from ..errors import require
+from ..errors import FucoreError, require
 from ..runs.fingerprint import hash_tensor, plain
 from ..runs.run import Run
 from .federation import Federation
@@ -34,7 +34,7 @@ class Case:
     """
 
     original: Run
-    retrained: tuple[Run, ...]
+    retrained: Sequence[Run]
     request: Request
     _seen: dict = field(default_factory=dict, repr=False)
 
@@ -108,8 +108,9 @@ def as_case(case: Case | Run, retrained: Sequence[Run] | None = None, request: R
     if isinstance(case, Case):
         require(retrained is None and request is None, "a case brings its retrained models and its request along: give nothing else.")
         return case
-    require(request is not None, "give a case, or the original, the retrained runs and the request.")
-    return Case(case, retrained, request)
+    if request is None or retrained is None:
+        raise FucoreError("give a case, or the original, the retrained runs and the request.")
+    return Case(case, retrained if isinstance(retrained, Run) else tuple(retrained), request)
 
 
 def case(federation: Federation, request: Request, rounds: int, *, seed: int = 0, retrained: int = 4, **options) -> Case:

@@ -21,12 +21,12 @@ import torch
 from ..data.dataset import Dataset, Split, hash_splits
 from ..data.forgetting import Request
 from ..data.partition import LeakAudit, Partition
-from ..errors import require, require_number, require_whole
+from ..errors import FucoreError, require, require_number, require_whole
 from ..machine import check_device, default_workers
 from ..progress import progress
 from ..runs.fingerprint import hash_of, hash_of_code, hash_tensor, plain
 from ..runs.run import Run
-from ..runs.store import Store
+from ..runs.store import NOT_KEPT, Store
 from ..streams import Stream
 from . import rounds as rounds_of
 from .engine import Engine, one_thread
@@ -35,11 +35,6 @@ from .server import FedAvg, Server
 from .training import EVALUATION_BATCH, Hooks, LocalTraining, Preprocessing, sources
 from .weights import Layout
 from .worker import Worker
-
-NOT_KEPT = (
-    "this run will not be kept in the store, since what {} cannot be told from the code: "
-    "make it a plain function that names only plain values, functions and modules; results are not affected."
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,12 +138,12 @@ class Federation:
         require(not record_updates or key is not None, "record_updates needs a store to write to, and hooks that are plain functions.")
         if key is None and self.store is not None and keep:
             warnings.warn(NOT_KEPT.format("its hooks compute"), stacklevel=2)
-        found = key and self.store.get(key)
+        found = self.store.get(key) if key and self.store else None
         if found:
             return dataclasses.replace(found, federation=self)
         with one_thread():  # between rounds too: idle threads of torch spin, and take the cores from the workers
             run = rounds_of.train(self, start, hooks, plain(config), key)
-        if key:
+        if key and self.store:
             self.store.put(run) if keep else self.store.drop_checkpoint(key)
         return run
 
@@ -253,9 +248,8 @@ class Federation:
 
     def updates(self, run: Run, round_number: int) -> torch.Tensor:
         """Client updates theta_i - theta(t) of a run trained with ``record_updates``, float32 [participants, d]; rounds count from 1."""
-        require(
-            run.config.get("record_updates") and run.key is not None, "this run kept no client updates: train it with record_updates=True."
-        )
+        if self.store is None or run.key is None or not run.config.get("record_updates"):
+            raise FucoreError("this run kept no client updates: train it with record_updates=True.")
         require_whole("round", round_number, 1, run.rounds)
         return self.store.updates(run.key, run.config["first_round"] + round_number)
 

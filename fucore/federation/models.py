@@ -197,7 +197,9 @@ def _resnet(name, shape, classes, affine=False):
     network = getattr(torchvision().models, name)(num_classes=classes, norm_layer=norm)
     for module in network.modules():
         if isinstance(module, nn.GroupNorm) and not affine:  # torchvision can only build it affine
-            module.affine, module.weight, module.bias = False, None, None
+            module.affine = False
+            module.register_parameter("weight", None)
+            module.register_parameter("bias", None)
     small = shape[1] < 64
     if small or shape[0] != 3:
         network.conv1 = nn.Conv2d(shape[0], 64, 3 if small else 7, stride=1 if small else 2, padding=1 if small else 3, bias=False)
@@ -256,5 +258,5 @@ def fingerprint(model, module: nn.Module) -> str:
         None not in (factory, *methods),
         f"what {model!r} computes cannot be told from its code, so its runs cannot be told apart: make the factory a plain function over plain values, or pass store=None.",
     )
-    digest.update("".join((factory, *methods)).encode())
+    digest.update("".join(map(str, (factory, *methods))).encode())
     return digest.hexdigest()

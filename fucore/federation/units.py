@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import fx, nn
+from torch.fx.node import map_arg
 
 from ..errors import FucoreError, require, require_choice, require_whole
 from .weights import FlatModel
@@ -148,7 +149,7 @@ class Units:
             node.target = OUT_OF_PLACE.get(node.target, node.target) if node.op == "call_function" else node.target
         for part in self._modules.values():
             if getattr(part, "inplace", False):
-                part.inplace = False
+                setattr(part, "inplace", False)  # noqa: B010  nn.Module declares no such attribute
 
     def _find_sites(self) -> list[Site]:
         sites = []
@@ -157,7 +158,7 @@ class Units:
                 site = normed = self._follower(node, lambda user: self._is(user, NORMS)) or node
                 site = self._follower(normed, self._is_relu) or normed
                 module, norm = self._modules[node.target], normed.target if normed is not node else None
-                sites.append(Site(node.target, module.weight.shape[0], site.name, norm))
+                sites.append(Site(node.target, len(module.get_parameter("weight")), site.name, norm))
         return sites
 
     def _last(self, node) -> bool:
@@ -224,8 +225,8 @@ class Units:
         return changed[self._output]
 
     def _evaluate(self, node, values):
-        arguments = fx.node.map_arg(node.args, lambda source: values[source.name])
-        keywords = fx.node.map_arg(node.kwargs, lambda source: values[source.name])
+        arguments = map_arg(node.args, lambda source: values[source.name])
+        keywords = map_arg(node.kwargs, lambda source: values[source.name])
         if node.op == "call_module":
             return self._modules[node.target](*arguments, **keywords)
         if node.op == "get_attr":

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
+from torch._C._functorch import is_functorch_wrapped_tensor  # pyright: ignore[reportMissingModuleSource]
 
 from ..data.dataset import Dataset, Split
 from ..errors import FucoreError, require
@@ -57,22 +59,24 @@ class Worker:
             return False
         return True
 
-    def train(self, weights, indices, local: LocalTraining, lr: float, key: tuple[int, ...], hooks: Hooks) -> torch.Tensor:
+    def train(self, weights, indices, local: LocalTraining, lr: float, key: tuple[int, int, int], hooks: Hooks) -> torch.Tensor:
         """Weights [d] after local training from ``weights`` on the training examples ``indices``.
 
         ``key`` = (seed, round, client) seeds the batch order.
         """
-        net, train = self.net, self.train_split
+        net, train, (seed, turn, client) = self.net, self.train_split, key
         net.module.train()
         net.weights.copy_(weights)
         optimizer, state, rng = FlatOptimizer(net.weights, local, lr), {}, np.random.default_rng(key)
         for _ in range(local.epochs):
             for batch in torch.from_numpy(rng.permutation(indices)).to(self.device).split(local.batch):
                 inputs = self.inputs(train.batch(batch), rng if self.preprocessing.augment else None)
-                step = Step(*key, batch, inputs, train.labels[batch], net.weights, net.gradient, net.module, state, start=weights)
+                step = Step(
+                    seed, turn, client, batch, inputs, train.labels[batch], net.weights, net.gradient, net.module, state, start=weights
+                )
                 with self._autocast():
-                    step.logits = net.module(inputs).float()
-                    loss = hooks.loss(step) if hooks.loss else torch.nn.functional.cross_entropy(step.logits, step.labels)
+                    step.logits = logits = net.module(inputs).float()
+                    loss = hooks.loss(step) if hooks.loss else torch.nn.functional.cross_entropy(logits, step.labels)
                 net.differentiate(loss)
                 if hooks.gradient is not None:
                     hooks.gradient(step)
@@ -156,9 +160,12 @@ class FlatOptimizer:
         """Step the first ``len(gradient)`` rows; rows left out once must be left out for good."""
         weights, *state = ([tensor[: len(gradient)]] for tensor in (self.weights, *self.state))
         self.steps += 1
-        options = {"weight_decay": self.local.weight_decay, "lr": self.lr, "maximize": False}
+        options: dict[str, Any] = {"weight_decay": self.local.weight_decay, "lr": self.lr, "maximize": False}
         if self.local.optimizer == "adam":
-            torch._fused_adam_(weights, [gradient], *state, [], [self.steps], beta1=0.9, beta2=0.999, eps=1e-8, amsgrad=False, **options)
+            means, squares = state
+            torch._fused_adam_(
+                weights, [gradient], means, squares, [], [self.steps], beta1=0.9, beta2=0.999, eps=1e-8, amsgrad=False, **options
+            )
         else:
             options |= {"momentum": self.local.momentum, "dampening": 0.0, "nesterov": False, "is_first_step": False}
             torch._fused_sgd_(weights, [gradient], *(state or [[]]), **options)
@@ -176,7 +183,7 @@ def _output_shape(module: torch.nn.Module, images: torch.Tensor) -> tuple[int, .
 
 def _keep_gradient_channels_last(flatten, inputs) -> None:
     """Before flattening: hand the gradient back in the layout of the features; kernels for mixed layouts take several times longer."""
-    if inputs[0].requires_grad and inputs[0].dim() == 4 and not torch._C._functorch.is_functorch_wrapped_tensor(inputs[0]):
+    if inputs[0].requires_grad and inputs[0].dim() == 4 and not is_functorch_wrapped_tensor(inputs[0]):
         inputs[0].register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))
 
 
@@ -188,7 +195,7 @@ def watched(module: torch.nn.Module, kind: type, *, outputs: bool = False) -> It
     """
     layers = [layer for layer in module.modules() if isinstance(layer, kind)]
     require(bool(layers), f"this looks at the last {kind.__name__} layer of the model, which has none.")
-    seen: list[torch.Tensor] = []
+    seen: list[Any] = []
     handle = layers[-1].register_forward_hook(lambda layer, given, put_out: seen.append(put_out if outputs else given[0]))
     try:
         yield seen

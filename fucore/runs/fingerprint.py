@@ -16,6 +16,7 @@ import json
 import pathlib
 import sys
 import types
+from typing import Any
 
 import torch
 
@@ -59,7 +60,8 @@ def _imported(name: str) -> list[str]:
     """Modules of fucore that a module imports, inside functions too, but not for type checking."""
     path = _path(name)
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    waiting, found = [ast.parse(path.read_text())], []
+    waiting: list[ast.AST] = [ast.parse(path.read_text())]
+    found: list[str] = []
     for node in waiting:
         if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
             waiting += node.orelse
@@ -68,14 +70,24 @@ def _imported(name: str) -> list[str]:
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         if isinstance(node, ast.ImportFrom):
-            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module
+            written = "." * node.level + (node.module or "")
+            base = importlib.util.resolve_name(written, package) if node.level else written
             below = [f"{base}.{alias.name}" for alias in node.names]
-            found += [base, *(each for each in below if _of_fucore(each) and _path(each))]
+            found += [base, *(each for each in below if _of_fucore(each) and _find(each))]
     return [each for each in found if _of_fucore(each)]
 
 
 @functools.cache
-def _path(name: str) -> pathlib.Path | None:
+def _path(name: str) -> pathlib.Path:
+    """The file of a module of fucore; raises ``ValueError`` if there is none."""
+    path = _find(name)
+    if path is None:
+        raise ValueError(f"there is no module {name}")
+    return path
+
+
+@functools.cache
+def _find(name: str) -> pathlib.Path | None:
     """The file of a module of fucore, or ``None`` if there is no such module."""
     stem = pathlib.Path(__file__).parents[__name__.count(".")].joinpath(*name.split("."))
     return next((path for path in (stem / "__init__.py", stem.with_suffix(".py")) if path.is_file()), None)
@@ -213,7 +225,7 @@ def _installed(module: str | None) -> bool:
     return (module or "").split(".")[0] in sys.stdlib_module_names | {"torch", "torchvision", "numpy", "scipy", "sklearn", "pandas"}
 
 
-def plain(value):
+def plain(value) -> Any:
     """``value`` as something JSON can hold, by content; raises TypeError where there is no such thing."""
     if isinstance(value, torch.Tensor):
         return value.tolist() if value.numel() <= 1000 else {"tensor": hash_tensor(value)}

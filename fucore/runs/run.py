@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,7 +63,7 @@ class Run:
         return f"Run({self.config.get('method', 'fedavg')}, {self.rounds} rounds{accuracy})"
 
 
-def listed(candidates: dict) -> dict[str, list[Run]]:
+def listed(candidates: Mapping) -> dict[str, list[Run]]:
     """``{name: run or runs}`` as ``{name: [runs]}``."""
     return {name: [runs] if isinstance(runs, Run) else list(runs) for name, runs in candidates.items()}
 

@@ -32,6 +32,7 @@ from safetensors.torch import load_file, save
 
 from ..errors import FucoreError, require, require_number
 from ..machine import cache_folder
+from .files import bytes_on_disk, write_atomically
 from .run import Cost, Run
 
 BYTES_A_WEIGHT = 4
@@ -43,6 +44,10 @@ OWN = {
     "damaged/*": r"[0-9a-f]{64}-[0-9a-f]{8}",
     "rows/??/*": r"[0-9a-f]{64}\.json(\.[0-9a-f]{32})?",
 }
+NOT_KEPT = (
+    "this run will not be kept in the store, since what {} cannot be told from the code: "
+    "make it a plain function that names only plain values, functions and modules; results are not affected."
+)
 FILES = r"weights\.safetensors|updates/[0-9]{6,}\.safetensors"
 
 
@@ -219,7 +224,7 @@ class Store:
 
     def size(self) -> int:
         """Bytes on disk of all that is the store's own, checkpoints and damaged entries included."""
-        return sum(_bytes(entry) for pattern in OWN for entry in self._own(pattern))
+        return sum(bytes_on_disk(entry) for pattern in OWN for entry in self._own(pattern))
 
     def prune(self, *, days: float = 0.0) -> int:
         """Delete what was not used for so many days (0: everything); returns the bytes freed."""
@@ -262,34 +267,10 @@ class Store:
         return f"Store({str(self.root)!r}: {len(self.keys())} runs, {self.size() / 1e6:.1f} MB)"
 
 
-def write_atomically(path: pathlib.Path, content: bytes) -> None:
-    """Write a file so that readers and a sudden death see either the old content or all of the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
-    try:
-        with open(scratch, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, path)
-    except OSError:
-        scratch.unlink(missing_ok=True)
-        raise
-
-
 def _checked(key: str) -> str:
     if not isinstance(key, str) or not re.fullmatch("[0-9a-f]{64}", key):
         raise FucoreError(f"{key!r} is no key of a run: a key is 64 hexadecimal digits, such as run.key.")
     return key
-
-
-def _bytes(path: pathlib.Path) -> int:
-    """Size of a file, or of all files in a folder; what another process removes meanwhile counts nothing."""
-    total = 0
-    for each in [path, *path.rglob("*")]:
-        with contextlib.suppress(FileNotFoundError):
-            total += 0 if each.is_dir() else each.lstat().st_size
-    return total
 
 
 def _digest(body) -> str:

@@ -13,6 +13,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import joblib
 import pandas as pd
@@ -67,12 +68,12 @@ def sweep(work: Callable[..., dict], points, *, jobs: int | None = None, store: 
     todo = {key: point for key, point in zip(keys, points) if key not in rows}
     done = len(set(keys)) - len(todo)
     for key, row, failure in progress(_results(work, todo, _jobs(jobs)), "sweep", done=done, total=len(set(keys))):
-        if failure is None:
+        if row is not None:
             rows[key] = row
             if code is not None:
                 store.put_row(key, row)
         else:
-            failures[key] = failure
+            failures[key] = str(failure)
     table = pd.DataFrame([{**point, **rows[key]} for key, point in zip(keys, points) if key in rows])
     result = Sweep(table, [(todo[key], reason) for key, reason in failures.items()])
     if failures:
@@ -105,7 +106,7 @@ def _jobs(jobs: int | None) -> int:
     if jobs is not None:
         return require_whole("jobs", jobs, 1)
     local = type(backend).__name__ in ("LokyBackend", "SequentialBackend")
-    return default_workers("cpu") if local else active
+    return default_workers("cpu") if local else int(active)  # pyright: ignore[reportArgumentType]
 
 
 def _results(work, todo: dict[str, dict], jobs: int) -> Iterator[tuple[str, dict | None, str | None]]:
@@ -117,7 +118,8 @@ def _results(work, todo: dict[str, dict], jobs: int) -> Iterator[tuple[str, dict
     while left:
         calls = [joblib.delayed(_alone)(work, key, point, os.getpid()) for key, point in left.items()]
         try:
-            for key, row, failure in joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="all", batch_size=1)(calls):
+            parallel: Any = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="all", batch_size=1)  # pyright: ignore[reportArgumentType]
+            for key, row, failure in parallel(calls):
                 del left[key]
                 yield key, row, failure
         except TerminatedWorkerError:

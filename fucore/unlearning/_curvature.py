@@ -48,7 +48,7 @@ def _by_layer(step, layers: list[nn.Module]) -> torch.Tensor:
     sums = {}
     for (layer, given, _), delta in zip(seen, torch.autograd.grad(loss, [put_out for _, _, put_out in seen])):
         if type(layer) is nn.Conv2d:
-            columns = nn.functional.unfold(given.detach(), layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+            columns = nn.functional.unfold(given.detach(), layer.kernel_size, layer.dilation, layer.padding, layer.stride)  # pyright: ignore[reportArgumentType]  never a word here
             sums[layer.weight] = torch.bmm(delta.flatten(2), columns.transpose(1, 2)).square_().sum(dim=0)
             sums[layer.bias] = delta.sum(dim=(2, 3)).square_().sum(dim=0)
         else:
@@ -64,7 +64,7 @@ def _by_example(step) -> torch.Tensor:
     def loss(values, image, label):
         return nn.functional.cross_entropy(functional_call(step.module, values, image[None]), label[None])
 
-    sums = 0
+    sums = torch.zeros_like(step.weights)
     for inputs, labels in zip(step.inputs.split(CHUNK), step.labels.split(CHUNK)):
         each = vmap(grad(loss), in_dims=(None, 0, 0))(parameters, inputs, labels)
         sums = sums + torch.cat([part.square().sum(dim=0).flatten() for part in each.values()])
@@ -85,7 +85,7 @@ def hutchinson(step, loss=None) -> torch.Tensor:
     rng = np.random.default_rng([step.seed, step.round, step.client, step.state.get("t", 0), Stream.HUTCHINSON])
     signs = torch.from_numpy(rng.integers(0, 2, step.weights.numel(), dtype=np.int8) * 2 - 1).float().to(step.weights.device)
     parts = [part.view_as(parameter) for part, parameter in zip(signs.split([p.numel() for p in parameters]), parameters)]
-    product = sum((gradient * part).sum() for gradient, part in zip(first, parts))
+    product = torch.stack([(gradient * part).sum() for gradient, part in zip(first, parts)]).sum()
     second = torch.autograd.grad(product, parameters, materialize_grads=True)
     return torch.cat([part.flatten() for part in second]) * signs
 
@@ -95,10 +95,11 @@ def fisher_of(task, weights: torch.Tensor, federation) -> torch.Tensor:
     sums: dict[int, torch.Tensor] = {}
 
     def add(step):
-        sums[step.client] = sums.get(step.client, 0) + squared_gradients(step)
+        found = squared_gradients(step)
+        sums[step.client] = sums[step.client] + found if step.client in sums else found
         step.gradient.zero_()
 
     still = dataclasses.replace(federation.local, epochs=1, lr=0.0)
     plain = dataclasses.replace(federation.preprocessing, augment=False)
     task.updates(weights, on=dataclasses.replace(federation, local=still, preprocessing=plain), hooks=Hooks(gradient=add, passes=2))
-    return sum(sums[client] for client in sorted(sums)).cpu()
+    return torch.stack([sums[client] for client in sorted(sums)]).sum(dim=0).cpu()

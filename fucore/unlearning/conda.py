@@ -9,6 +9,7 @@ The public script hands the two means over in swapped order; here they are as it
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
@@ -23,7 +24,8 @@ def conda(task: Task, *, rounds: int = 0, cutoff: float = 0.5, dampening: float 
     require_whole("rounds", rounds, 0)
     for name, value in (("cutoff", cutoff), ("dampening", dampening), ("bound", bound)):
         require_number(name, value, 0.0, math.inf)
-    sums, counts, initial = {True: 0.0, False: 0.0}, {True: 0, False: 0}, None
+    sums: dict[bool, Any] = {True: 0.0, False: 0.0}
+    counts, initial = {True: 0, False: 0}, None
     for theta, participants, updates in task.past():
         initial = theta if initial is None else initial
         for client, update in zip(participants, updates):

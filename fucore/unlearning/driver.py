@@ -11,10 +11,10 @@ import torch
 from ..data.forgetting import Request
 from ..errors import FucoreError, require, require_choice, require_whole
 from ..federation.case import Case
-from ..federation.federation import NOT_KEPT
 from ..federation.models import derived_seed
 from ..runs.fingerprint import hash_of, hash_of_code, hash_tensor, plain, source_of
 from ..runs.run import Run, provenance
+from ..runs.store import NOT_KEPT
 from ..streams import Stream
 from .registry import METHODS, NEEDS, Method
 from .task import Task
@@ -32,13 +32,13 @@ def unlearn(name: str, original: Run | Case, request: Request | None = None, *, 
     if isinstance(original, Case):
         require(request is None, "a case brings its request along: give no other.")
         original, request = original.original, original.request
-    require(
-        isinstance(request, Request), "what must be forgotten is missing: unlearn(method, original, request), or unlearn(method, case)."
-    )
+    if not isinstance(request, Request):
+        raise FucoreError("what must be forgotten is missing: unlearn(method, original, request), or unlearn(method, case).")
     unknown = sorted(set(parameters) - set(chosen.defaults))
     require(not unknown, f"{name} has no parameter {unknown[0] if unknown else ''!r}, only: {', '.join(chosen.defaults) or 'none'}.")
     federation = original.federation
-    require(federation is not None, "this run does not know its federation: train it again (from the store) with Federation.train.")
+    if federation is None:
+        raise FucoreError("this run does not know its federation: train it again (from the store) with Federation.train.")
     require(
         "method" not in original.config,
         "this run is itself unlearned: forget everything at once from the original, such as fu.forget.clients(1, 2), or retrained clients come back.",
@@ -57,10 +57,11 @@ def unlearn(name: str, original: Run | Case, request: Request | None = None, *, 
         "forgotten": federation.config,
         "code": [source_of(chosen.function), hash_of_code(__name__)],
     }
-    key = None if federation.store is None or config["code"][0] is None else hash_of(config)
-    if key is None and federation.store is not None:
+    store = federation.store
+    key = None if store is None or config["code"][0] is None else hash_of(config)
+    if key is None and store is not None:
         warnings.warn(NOT_KEPT.format(f"the method {name} computes"), stacklevel=2)
-    found = key and federation.store.get(key)
+    found = store.get(key) if store and key else None
     if found:
         return dataclasses.replace(found, federation=federation)
     with torch.random.fork_rng(devices=[]):
@@ -73,8 +74,8 @@ def unlearn(name: str, original: Run | Case, request: Request | None = None, *, 
     if not torch.isfinite(weights).all():
         raise FucoreError(f"{name} diverged: its weights are no longer finite; try gentler parameters than {settings}.")
     run = Run(weights.cpu(), task.history, plain(config), task.cost, provenance(federation.data), key, federation, plain(task.log))
-    if key:
-        federation.store.put(run)
+    if store and key:
+        store.put(run)
     return run
 
 

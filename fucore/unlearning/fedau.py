@@ -64,7 +64,7 @@ def posthoc(task, lr: float) -> tuple[torch.Tensor, torch.Tensor]:
 def during(task, gamma: float, lr: float) -> tuple[torch.Tensor, torch.Tensor]:
     """(weights, mean auxiliary head) of a training of everybody in which the clients that will leave also train a head."""
     everyone, layout, where = task.everyone, task.remaining.layout, head(task.remaining.layout)
-    wrong = wrong_labels(everyone.data.train.labels.numpy(), classes(task), [task.seed, 8503])
+    wrong = wrong_labels(everyone.data.train.labels.numpy(), classes(task), [task.seed, Stream.FEDAU_WRONG_LABELS])
     asked = np.zeros(len(wrong), dtype=bool)
     asked[task.departed.clients.examples] = True
     targets = torch.from_numpy(np.where(asked, wrong, everyone.data.train.labels.numpy()))
@@ -76,7 +76,9 @@ def during(task, gamma: float, lr: float) -> tuple[torch.Tensor, torch.Tensor]:
         if step.client not in leaving:
             return plain
         if "head" not in step.state:
-            step.state["head"] = (1 - gamma) * step.weights[where] + gamma * heads.get(step.client, step.weights[where])
+            step.state["head"] = (1 - gamma) * step.weights[where] + gamma * (
+                heads[step.client] if step.client in heads else step.weights[where]
+            )
             step.state["momentum"] = torch.zeros_like(step.state["head"])
         auxiliary = step.state["head"].clone().requires_grad_()
         matrix, bias = matrix_and_bias(auxiliary, layout)

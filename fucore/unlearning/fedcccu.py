@@ -45,7 +45,8 @@ def fedcccu(
     require_whole("steps", steps, 1)
     require_choice("samples", samples, ("class", "all"))
     require_whole("rounds", rounds, 0)
-    began, (client,), (label,) = time.perf_counter(), task.request.clients, task.request.classes
+    began = time.perf_counter()
+    client, label = *(task.request.clients or ()), *(task.request.classes or ())
     scores, missed, passes = sensitivities(task, label, steps, rule, samples)
     size = max(1, int(top * len(scores[client])))
     lists = {number: upload(score, size) for number, score in scores.items()}

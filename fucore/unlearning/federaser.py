@@ -27,7 +27,7 @@ def federaser(task: Task, *, rounds: int = 0, interval: int = 2, effort: float =
     require_number("effort", effort, 0.0, 1.0, open_low=True)
     local = dataclasses.replace(task.remaining.local, epochs=math.ceil(effort * task.remaining.local.epochs))
     short = dataclasses.replace(task.remaining, local=local)
-    theta = None
+    theta: torch.Tensor | None = None
     for index, (before, participants, updates) in enumerate(task.past()):
         if index % interval:
             continue
@@ -40,7 +40,7 @@ def federaser(task: Task, *, rounds: int = 0, interval: int = 2, effort: float =
             new = task.updates(theta, on=short.only(staying))
             theta = theta + shares @ calibrated(old, new, task.remaining.layout)
         task.end_round(theta)
-    return task.train(theta, rounds)
+    return task.train(task.original.weights if theta is None else theta, rounds)
 
 
 def calibrated(old: torch.Tensor, new: torch.Tensor, layout: Layout) -> torch.Tensor:

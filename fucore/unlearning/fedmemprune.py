@@ -51,7 +51,7 @@ def fedmemprune(task: Task, *, ratio: float | str = "auto", rounds: int = 4, mod
             'ratio "auto" is defined on client updates, which mode="paper" does not make: give a number, or use mode="code".',
         )
         ratio = automatic_ratio(importance)
-    require_number("ratio", ratio, 0.0, 1.0)
+    ratio = require_number("ratio", ratio, 0.0, 1.0)
     task.log["ratio"] = ratio
     if not importance.any():
         warnings.warn("no parameter moved while locating, so the choice of what to reset is arbitrary.", stacklevel=2)

@@ -34,7 +34,7 @@ def neuron_zeroing(task: Task, *, share: float = 0.02, by: str = "activation", r
     began, held, federation = time.perf_counter(), task.departed.held, task.departed
     parts, _ = held.batches(EVALUATION_BATCH), units_of(federation)
     jobs = ((lambda worker, part=part: summed_activations(worker, federation, task.original.weights, held.batch(part))) for part in parts)
-    activation = sum(federation.engine.each(jobs)) / len(held)
+    activation = torch.stack(list(federation.engine.each(jobs))).sum(dim=0) / len(held)
     entries, model = BYTES_A_WEIGHT * len(activation), BYTES_A_WEIGHT * len(task.original.weights)
     task.spend(began, examples=len(held), uploaded=entries * len(task.asked), downloaded=model * len(task.asked))
     ranked = activation.argsort(descending=True, stable=True)

@@ -26,7 +26,7 @@ def sifu(task: Task, *, rounds: int = 4, epsilon: float = 10.0, sigma: float = 0
     require_number("epsilon", epsilon, 0.0, math.inf, open_low=True)
     require_number("sigma", sigma, 0.0, math.inf)
     bound = epsilon * sigma / math.sqrt(2 * math.log(1.25 * len(task.remaining.clients)))
-    influence, chosen, kept = 0.0, None, 0
+    influence, chosen, kept = 0.0, task.original.weights, 0
     for index, (theta, participants, updates) in enumerate(task.past()):
         if influence <= bound:
             chosen, kept = theta, index

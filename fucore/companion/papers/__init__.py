@@ -12,13 +12,30 @@ import pathlib
 import pandas as pd
 
 from ...errors import require_choice
+from ..tracing import traced
+
+#: Columns of the groups in tables of Wei et al., with their headings, from the most memorized on.
+GROUPS = {"g95_100": "95–100 %", "g90_95": "90–95 %", "g85_90": "85–90 %", "g80_85": "80–85 %", "g0_80": "0–80 %"}
+#: Columns that stand beside ours, with their headings.
+HEADINGS = GROUPS | {"forget_acc": "forget acc.", "test_acc": "test acc."}
 
 
 def table(name: str) -> pd.DataFrame:
     """A printed table by name, such as ``table1_main``."""
     folder = pathlib.Path(__file__).parent
     require_choice("table", name, sorted(path.stem for path in folder.glob("*.csv") if "table" in path.stem))
-    return pd.read_csv(folder / f"{name}.csv")
+    return pd.read_csv(traced(folder / f"{name}.csv"))
+
+
+def printed(name: str, setting: str = "", measured: tuple[str, ...] = ("test_acc",)) -> pd.DataFrame:
+    """A table of Wei et al. as pages show it: accuracies by memorization group and those ``measured``, by setting and row.
+
+    ``setting``: only settings that begin so; ``measured``: of ``forget_acc`` and ``test_acc``.
+    """
+    names = {key: HEADINGS[require_choice("measured", key, HEADINGS)] for key in (*GROUPS, *measured)}
+    rows = table(name)
+    rows = rows[rows.setting.str.startswith(setting)].set_index(["setting", "row"])[list(names)].rename(columns=names)
+    return rows.rename_axis(columns=f"printed, Table {name.removeprefix('table').partition('_')[0]}")
 
 
 def ratio_by_leaving_clients() -> dict[int, float]:

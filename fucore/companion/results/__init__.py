@@ -8,6 +8,7 @@ import pathlib
 import pandas as pd
 
 from ...errors import require_choice
+from ..tracing import traced
 
 FOLDER = pathlib.Path(__file__).parent
 
@@ -15,13 +16,13 @@ FOLDER = pathlib.Path(__file__).parent
 def table(name: str) -> pd.DataFrame:
     """A kept table by name, such as ``all_methods_mnist5k``."""
     require_choice("table", name, sorted(path.name.removesuffix(".csv") for path in FOLDER.glob("*.csv")))
-    return pd.read_csv(FOLDER / f"{name}.csv")
+    return pd.read_csv(traced(FOLDER / f"{name}.csv"))
 
 
 def record(name: str) -> dict:
     """Where a kept result comes from: versions, data, settings."""
     require_choice("record", name, sorted(path.stem for path in FOLDER.glob("*.json")))
-    return json.loads((FOLDER / f"{name}.json").read_text())
+    return json.loads(traced(FOLDER / f"{name}.json").read_text())
 
 
 def keep(name: str, tables: dict[str, pd.DataFrame], origin: dict) -> None:

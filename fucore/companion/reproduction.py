@@ -1,0 +1,53 @@
+"""The page that lists all claims: its tables and its figure."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from .findings import VERDICTS
+
+PAPERS = {"M": "Wei et al. (2026)", "W": "Huang et al. (2025)"}
+#: Verdicts with their colours; ``–`` stands for a claim that was not run yet.
+COLOURS = dict(zip((*VERDICTS, "–"), ("#009e73", "#e69f00", "#d55e00", "#7f7f7f", "#b0b0b0", "#dddddd")))
+_SHADED = VERDICTS[:4]
+
+
+def listed(found: pd.DataFrame, paper: str):
+    """The claims of a paper with their verdicts; ``found``: of :func:`fucore.companion.findings.noted`."""
+    rows = found[found.paper == paper]
+    table = rows[["item", "verdict", "claim", "printed", "ours", "basis"]].rename(columns={"basis": "on"})
+    table["item"] = [f'<a href="{chapter}.html">{item}</a>' for chapter, item in zip(rows.chapter, rows["item"])]
+    shown = table.style.set_uuid(f"claims{paper}").hide(axis="index").set_caption(PAPERS[paper])
+    return shown.map(lambda verdict: f"background-color:{COLOURS[verdict]}33" if verdict in _SHADED else "", subset=["verdict"])
+
+
+def counts(found: pd.DataFrame) -> pd.DataFrame:
+    """How many claims of each paper have each verdict: papers by verdicts, with a column of what was not run yet at the end."""
+    table = found.groupby(["paper", "verdict"]).size().unstack(fill_value=0)
+    return table.reindex(columns=list(COLOURS), fill_value=0)
+
+
+def in_words(table: pd.DataFrame) -> str:
+    """The table of :func:`counts` as a sentence."""
+    parts = {paper: [f"{count} {_name(verdict)}" for verdict, count in row.items() if count] for paper, row in table.iterrows()}
+    return "; ".join(f"{PAPERS[paper]}: {', '.join(told)}" for paper, told in parts.items())
+
+
+def verdicts_figure(table: pd.DataFrame):
+    """The table of :func:`counts` as stacked bars, one a paper."""
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(7, 1.9))
+    left, papers = np.zeros(len(table)), [PAPERS[paper] for paper in table.index]
+    for verdict in table.columns[table.any()]:
+        axis.barh(papers, table[verdict], left=left, color=COLOURS[verdict], label=_name(verdict))
+        left += table[verdict].to_numpy()
+    axis.set(xlabel="claims")
+    axis.grid(axis="y", visible=False)
+    figure.legend(loc="outside upper center", ncols=4, fontsize=8)
+    return figure
+
+
+def _name(verdict: str) -> str:
+    return "not run yet" if verdict == "–" else verdict
