@@ -151,7 +151,7 @@ def normalised(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         cell.id = hashlib.sha256(f"{place}\n{cell.source}".encode()).hexdigest()[:12]
         cell.metadata = {key: value for key, value in cell.metadata.items() if key == "tags" and value}
         if cell.cell_type == "code":
-            cell.outputs = [_plain_output(output) for output in cell.outputs if output.get("name") != "stderr"]
+            cell.outputs = _joined([_plain_output(output) for output in cell.outputs if output.get("name") != "stderr"])
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -159,6 +159,17 @@ def normalised(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     }
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
+
+
+def _joined(outputs: list) -> list:
+    """Printed text in one piece: a busy machine's kernel sends it in several."""
+    joined = []
+    for output in outputs:
+        if joined and output.output_type == joined[-1].output_type == "stream":
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def _plain_output(output):

@@ -43,7 +43,7 @@ def style() -> None:
     try:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-        get_ipython()  # noqa: F821  defined in a notebook only
+        get_ipython()  # noqa: F821  # pyright: ignore[reportUndefinedVariable]  defined in a notebook only
     except (ImportError, NameError):
         return
     set_matplotlib_formats("svg", metadata={"Date": None})

@@ -62,6 +62,14 @@ def test_who_shares_examples_leaks(digits):
     assert shared["held by others too"] == pytest.approx(expected, abs=6)
 
 
+def test_a_leak_is_of_one_client(judged):
+    original, retrained, request = judged
+    case = fu.Case(original, retrained, request)
+    object.__setattr__(case, "request", fu.forget.clients(0, 1))
+    with pytest.raises(fu.FucoreError, match="of one client"):
+        divergences.leak(case)
+
+
 def test_accuracy_that_follows_from_a_leak():
     assert divergences.held_by_others(0.1) == pytest.approx(1 - 0.9**9)
     assert divergences.held_by_others(0.1, clients=1) == pytest.approx(0)

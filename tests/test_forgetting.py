@@ -19,7 +19,7 @@ CLIENTS = iid(LABELS, 4)
         (fu.forget.class_of_client(2, 1), lambda i, y: (y == 2) & np.isin(i, CLIENTS.indices[1])),
         (fu.forget.examples([7, 3]), lambda i, y: np.isin(i, [3, 7])),
     ],
-    ids=str,
+    ids=lambda part: str(part) if isinstance(part, fu.Request) else "",
 )
 def test_every_kind_of_request_is_one_mask(request_, expected):
     mask = request_.mask(LABELS, CLIENTS)

@@ -4,6 +4,7 @@ That they still run, and that their exact outputs still come out, is tested by n
 """
 
 import json
+import re
 import subprocess
 import sys
 
@@ -75,7 +76,7 @@ def test_structure(text):
     notebook = jupytext.read(text)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert "parameters" in code[0].metadata.tags and parameters_cell(notebook) is code[0]
-    assert "fu.params.check(globals()" in code[1].source
+    assert re.search(r"fu\.params\.check\(\s*globals\(\)", code[1].source)
     assert "p.provenance(fed)" in code[-1].source
 
 

@@ -2,6 +2,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 import yaml
@@ -148,7 +149,11 @@ def test_the_kept_grid_is_whole_and_the_picture_of_the_idea_comes_from_it():
 
 def test_kept_explorers_need_neither_torch_nor_pandas():
     """The front page is rendered where there are none; a fresh process in which they cannot be imported, as the book's extension does it."""
+    pins = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    needed = {pin.partition("==")[0].replace("scikit-learn", "sklearn") for pin in pins}
+    there = {line.partition("==")[0] for line in (ROOT / "book" / "requirements-render.txt").read_text().split()}
     mocked = yaml.safe_load((ROOT / "_config.yml").read_text())["sphinx"]["config"]["autodoc_mock_imports"]
+    assert needed - there <= set(mocked), "what is not installed where the recordings are rendered must be mocked there"
     code = """
 import sys
 from sphinx.ext.autodoc.mock import mock

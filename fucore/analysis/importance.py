@@ -9,7 +9,7 @@ from ..runs.run import Run
 
 
 def remaining_importance(original: Run, request: Request, seed: int = 0) -> torch.Tensor:
-    """|mean update of the clients that stay| in one more round from the ``original``, float32 [d]: small where they need nothing."""
+    """size of the mean update of the clients that stay in one more round from the ``original``, float32 [d]: small where they need nothing."""
     without = original.federation.without(request)
     located = without.train(1, seed=seed, start=original.weights, first_round=original.rounds)
     return (located.weights - original.weights).abs()

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from ..errors import require
 from ..evaluation.gme import Judges, assign_groups_as_published, group_accuracy
 from ..evaluation.judging import judge_examples
 from ..federation.case import Case
@@ -55,12 +56,16 @@ def top_examples(case: Case) -> set[int]:
 
 
 def leak(case: Case) -> dict[str, float]:
-    """What a leak of the departed client's examples to others does to a case; per cent, per cent, and a score."""
-    (client,) = case.request.clients or ()
+    """What a leak of the departed client's examples to others does to a case; per cent, per cent, and a score.
+
+    Raises ``FucoreError`` unless the request is for one client.
+    """
+    asked = list(case.request.clients or ())
+    require(len(asked) == 1, "a leak is told of one client: the case's request must be for one, such as fu.forget.client(0).")
     scores = judge_examples(case, {})[0].scores
     accuracy = [case.federation.evaluate(run.weights, case.departed)[0] for run in case.retrained]
     return {
-        "held by others too": 100 * case.federation.clients.leak_audit().by_index[client],
+        "held by others too": 100 * case.federation.clients.leak_audit().by_index[list(asked)].item(),
         "retrained, accuracy on the forgotten": 100 * float(np.mean(accuracy)),
         "mean memorization score of the top 5 %": float(np.sort(scores)[-max(1, len(scores) // 20) :].mean()),
     }

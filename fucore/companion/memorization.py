@@ -48,7 +48,8 @@ def features_figure(case: Case, runs: dict[str, Run]):
     split, holder = neighbourhood(case)
     right = (case.logits(case.retrained[0], split).argmax(1) == split.labels).numpy()
     masks = (holder == 3, holder == 1, holder == 2, (holder == 0) & right, (holder == 0) & ~right)
-    colours, sizes = ({name: look[part] for name, look in PEOPLE.items()} for part in (0, 1))
+    colours = {name: str(colour) for name, (colour, _) in PEOPLE.items()}
+    sizes = {name: float(size) for name, (_, size) in PEOPLE.items()}
     figure, axes = plt.subplots(1, len(runs), figsize=(5 * len(runs), 4.6), squeeze=False)
     for axis, (title, run) in zip(axes[0], runs.items()):
         points = embedding.plane(embedding.features(case.federation, run.weights, split))

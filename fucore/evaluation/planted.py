@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import require
+from ..errors import FucoreError
 from ..federation.case import Case
 from .judging import judge_examples
 
@@ -15,7 +15,8 @@ ENOUGH = 5
 def planted_of(case: Case) -> np.ndarray:
     """Which of a case's departed examples were planted, bool [m]; raises ``FucoreError`` if none was."""
     planted = case.federation.data.planted
-    require(planted is not None and planted[case.forgotten].any(), "nothing was planted among the departed examples: see fu.plant.")
+    if planted is None or not planted[case.forgotten].any():
+        raise FucoreError("nothing was planted among the departed examples: see fu.plant.")
     return planted[case.forgotten]
 
 
