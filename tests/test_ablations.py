@@ -152,3 +152,27 @@ def test_the_printed_tables_have_groups_and_test_accuracy():
     assert fu.papers.printed("tableH10_example_level", measured=("forget_acc",)).columns[-1] == "forget acc."
     with pytest.raises(fu.FucoreError, match="measured is 'speed'"):
         fu.papers.printed("table1_main", measured=("speed",))
+
+
+def test_both_knobs_recompute_on_a_notebooks_own_data(digits):
+    """As chapter 6 does it live: any stop of the sliders, α = even included, is trained, unlearned and judged."""
+    few = {"dataset": "digits", "clients": 4, "rounds": 2, "recovery_rounds": 2, "retrained_models": 3, "unlearning_seeds": 1}
+    p = fu.params.check(few)
+    ablation = ablations.Ablation(p, digits, bootstrap=20)
+
+    def here(ratio, alpha):
+        split = fu.partition.dirichlet(digits.train.labels, p.clients, alpha, p.seed)
+        report = ablation.judge(f"{ratio} {alpha}", p.federation(digits, split), p.request(), (ratio,))
+        return fu.explorers.ratio_frame(report, ablations.fedmemprune(ratio))
+
+    rho, alpha, status, _, picture = fu.explorers.ratio_by_alpha(compute=here).live().children
+    assert "kept grid" in status.value and "CIFAR-10" in picture.value
+    alpha.value = float("inf")
+    assert (
+        status.value == ""
+        and set(ablation.reports) == {"0.4 inf"}
+        and "forget accuracy" in picture.value
+        and "CIFAR-10" not in picture.value
+    )
+    rho.value = 0.15
+    assert set(ablation.reports) == {"0.4 inf", "0.15 inf"} and "group" in picture.value

@@ -9,7 +9,7 @@ from fucore.analysis.loss_path import loss_path
 
 
 def test_loss_path_ends_exactly_at_its_models(judged):
-    """Spec 13.8: s = 0 and s = 1 reproduce the metrics of the two models."""
+    """S = 0 and s = 1 reproduce the metrics of the two models."""
     original, retrained, request = judged
     fed = original.federation
     splits = {"test": fed.data.test, "forgotten": fed.data.train.take(fed.forgotten(request))}

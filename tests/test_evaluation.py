@@ -26,7 +26,7 @@ def report(judged):
 
 
 def test_local_fairness():
-    """Spec 13.1: equal shifts give 0, var(a x) = a^2 var(x), mad <= std; a single client gives 0."""
+    """Equal shifts give 0, var(a x) = a^2 var(x), mad <= std; a single client gives 0."""
     before, change = np.array([1.0, 2, 3, 4]), np.array([0.1, -0.2, 0.4, 0.0])
     assert all(local_fairness(before, before + 5, kind) == pytest.approx(0, abs=1e-12) for kind in ("mad", "var", "std"))
     assert local_fairness(before, before + 3 * change, "var") == pytest.approx(9 * local_fairness(before, before + change, "var"))

@@ -16,7 +16,7 @@ def alone(fed, client):
 
 
 def test_one_client_federation_is_local_training(fed):
-    """Spec 1.8 (i): n = 1 gives theta(t+1) = theta_1 exactly."""
+    """N = 1 gives theta(t+1) = theta_1 exactly."""
     single = alone(fed, 0)
     start = single.initial_weights(3)
     (local,) = single.engine.each(
@@ -26,7 +26,6 @@ def test_one_client_federation_is_local_training(fed):
 
 
 def test_zero_learning_rate_is_identity(fed):
-    """Spec 1.8 (ii)."""
     for aggregation in ("uniform", "size"):
         still = dataclasses.replace(fed, local=dataclasses.replace(fed.local, lr=0.0), server=fu.FedAvg(aggregation))
         assert torch.equal(still.train(2, start=(start := fed.initial_weights(0))).weights, start)
@@ -34,7 +33,7 @@ def test_zero_learning_rate_is_identity(fed):
 
 @pytest.mark.parametrize("aggregation", ["uniform", "size"])
 def test_averaging_models_is_averaging_updates(stored, aggregation):
-    """Spec 1.8 (iii), with the recorded client updates."""
+    """With the recorded client updates."""
     fed = dataclasses.replace(stored, server=fu.FedAvg(aggregation))
     start = fed.initial_weights(0)
     run = fed.train(1, start=start, record_updates=True)
@@ -44,7 +43,7 @@ def test_averaging_models_is_averaging_updates(stored, aggregation):
 
 
 def test_permuting_clients_does_not_change_the_result(fed):
-    """Spec 1.8 (iv); full batches, so that no client's batch order depends on its number."""
+    """Full batches, so that no client's batch order depends on its number."""
     whole = dataclasses.replace(fed, local=dataclasses.replace(fed.local, batch=10**6))
     moved = dataclasses.replace(whole, clients=Partition(tuple(whole.clients.indices[i] for i in (3, 1, 0, 2))))
     assert torch.allclose(whole.train(2, seed=1).weights, moved.train(2, seed=1).weights, atol=1e-5)
@@ -87,7 +86,7 @@ def poisoned(fed, request):
 
 
 def test_retraining_and_fine_tuning_never_read_the_forgotten(fed):
-    """Spec 1.8 (v): same bits when the forgotten examples are replaced by ones that cannot be read."""
+    """Same bits when the forgotten examples are replaced by ones that cannot be read."""
     request = fu.forget.client(2)
     blind = poisoned(fed, request)
     assert torch.equal(blind.train(2, seed=1).weights, fed.without(request).train(2, seed=1).weights)

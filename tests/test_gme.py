@@ -21,7 +21,7 @@ RNG = np.random.default_rng(0)
 
 @pytest.mark.parametrize("count", [1, 3, 4, 19, 20, 23, 100, 304, 4999])
 def test_groups_are_disjoint_complete_and_of_nominal_size(count):
-    """Spec 3.8 (i): sizes differ from nominal by at most one."""
+    """Sizes differ from nominal by at most one."""
     groups = assign_groups(RNG.random(count))
     sizes = np.bincount(groups, minlength=len(group_names(count)))
     assert sizes.sum() == count and len(sizes) == len(group_names(count)) and (sizes > 0).all()
@@ -37,19 +37,17 @@ def test_the_top_group_holds_the_highest_scores_and_ties_go_by_position():
 
 
 def test_weighted_group_accuracies_are_the_overall_accuracy():
-    """Spec 3.8 (ii)."""
     hits, groups = RNG.random(333) < 0.7, assign_groups(RNG.random(333))
     assert np.bincount(groups) @ group_accuracy(hits, groups, 5) / 333 == pytest.approx(hits.mean(), abs=1e-12)
 
 
 def test_identical_models_have_no_memorization():
-    """Spec 3.8 (iii)."""
     p = RNG.random(50)
     assert not memorization_scores(p, np.stack([p, p, p])).any()
 
 
 def test_crossfitting_is_unbiased_where_in_sample_groups_are_not():
-    """Spec 3.8 (iv): K = 4 random predictors of accuracy 0.8."""
+    """K = 4 random predictors of accuracy 0.8."""
     in_sample, one, cross = [], [], []
     for _ in range(60):
         hits = RNG.random((4, 2000)) < 0.8
@@ -146,7 +144,7 @@ def test_planted_examples_that_were_fitted_rank_on_top(mnist5k):
 
 
 def test_recovered_models_of_the_printed_table():
-    """Spec 3.7: mean, standard deviation and one of three models fix the other two, and the definer scored 0."""
+    """Mean, standard deviation and one of three models fix the other two, and the definer scored 0."""
     mean, std, first = 12.15, 8.80, 15.89
     half_sum = (3 * mean - first) / 2
     half = np.sqrt(3 * (std**2 + mean**2) / 2 - first**2 / 2 - half_sum**2)

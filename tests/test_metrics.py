@@ -1,4 +1,4 @@
-"""Distances, backdoors, probes and alignment (specification 13.2, 13.3, 13.8, 13.9)."""
+"""Distances, backdoors, probes and alignment."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Units of networks: attribution and silencing (specification 11.8, i to iii)."""
+"""Units of networks: attribution and silencing."""
 
 import pytest
 import torch
@@ -44,7 +44,7 @@ def test_sites_follow_normalisation_and_relu_and_stop_before_an_addition():
 
 @pytest.mark.parametrize("name", ["cnn", "cnn-groupnorm", "vgg9", "resnet32"])
 def test_attributions_of_a_layer_sum_to_what_the_layer_does(name):
-    """Completeness, spec 11.8 (i): the error falls with the number of steps, faster by the midpoint rule.
+    """Completeness: the error falls with the number of steps, faster by the midpoint rule.
 
     Only of the last layer where there are normalisations: they undo the scaling of all that comes before them.
     """
@@ -77,7 +77,7 @@ def test_scaling_a_layer_is_undone_by_the_normalisation_after_it():
 
 
 def test_attribution_is_exact_for_any_number_of_steps_where_the_output_is_linear(monkeypatch):
-    """Spec 11.8 (i): with a linear head in place of the softmax one step suffices, and each unit's share is its own term."""
+    """With a linear head in place of the softmax one step suffices, and each unit's share is its own term."""
     units = Units(nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3, bias=False)))
     monkeypatch.setattr(torch, "softmax", lambda logits, dim: logits)
     inputs, classes = torch.rand(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
@@ -95,7 +95,7 @@ def test_silencing_nothing_is_the_identity():
 
 @pytest.mark.parametrize("name", ["cnn", "cnn-groupnorm", "cnn-adaptive", "mlp", "vgg9", "resnet32", "resnet18-affine"])
 def test_silenced_units_change_nothing_any_more(name):
-    """Spec 11.8 (iii): weights alone do exactly what an activation mask on these units does, for any input."""
+    """Weights alone do exactly what an activation mask on these units does, for any input."""
     units, weights = network(name)
     inputs = pictures()
     chosen = [start + shift for start, site in zip(units.starts, units.sites) for shift in (0, site.units - 1)]

@@ -20,7 +20,6 @@ def task_of(judged, name="fedmemprune", seed=0):
 
 @pytest.mark.parametrize("ratio", [0.0, 0.1, 0.37, 1.0])
 def test_selection_takes_exactly_the_least_important(ratio):
-    """Spec 2.8 (i)."""
     importance = torch.rand(1003, generator=torch.Generator().manual_seed(0))
     chosen = least_important(importance, ratio)
     assert len(chosen) == math.floor(ratio * 1003)
@@ -36,7 +35,7 @@ def test_ties_go_to_the_lower_index():
 @pytest.mark.parametrize("mode", ["paper", "code"])
 @pytest.mark.parametrize("reinit", ["fresh_model", "code"])
 def test_what_is_not_reset_is_untouched(judged, monkeypatch, mode, reinit):
-    """Spec 2.8 (ii): before fine-tuning, theta'[not M] is theta_o + g (code) or theta_o (paper), exactly."""
+    """Before fine-tuning, theta'[not M] is theta_o + g (code) or theta_o (paper), exactly."""
     original, _, request = judged
     seen = {}
 
@@ -54,7 +53,7 @@ def test_what_is_not_reset_is_untouched(judged, monkeypatch, mode, reinit):
 
 
 def test_ratio_zero_of_the_code_is_fine_tuning(judged):
-    """Spec 2.8 (iii): bit for bit."""
+    """Bit for bit."""
     original, _, request = judged
     pruned = fu.unlearn("fedmemprune", original, request, ratio=0.0, rounds=3, mode="code", seed=5)
     tuned = fu.unlearn("fine-tune", original, request, rounds=3, seed=5)
@@ -64,7 +63,6 @@ def test_ratio_zero_of_the_code_is_fine_tuning(judged):
 
 
 def test_reset_values_lie_within_the_published_bounds(judged):
-    """Spec 2.8 (iv)."""
     layout = judged[0].federation.layout
     values = published_initial_values(layout, seed=1)
     for shape, part in zip(layout.shapes, layout.views(values).values()):
@@ -155,7 +153,7 @@ def test_every_kind_of_request(judged, request_):
 
 
 def test_automatic_ratio():
-    """Spec 13.7: permutation-invariant, unmoved by scaling with 10, monotone in the quantile, clamped; zeros are below all."""
+    """Permutation-invariant, unmoved by scaling with 10, monotone in the quantile, clamped; zeros are below all."""
     generator = torch.Generator().manual_seed(0)
     importance = 10 ** (torch.randn(20_000, generator=generator, dtype=torch.float64) * 1.2 - 4)
     ratio = automatic_ratio(importance)

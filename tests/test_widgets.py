@@ -68,11 +68,13 @@ def test_live_sliders_show_recorded_frames_and_compute_others(explorer):
 
 
 def test_a_grid_of_other_data_is_shown_first_and_never_mixed_with_what_is_computed(explorer):
-    explorer.compute, explorer.fresh = (lambda a, b: Frame((row(33.0),), f"computed {a} {b}")), True
+    explorer.compute = lambda a, b: Frame((row(33.0),), f"computed {a} {b}")
+    explorer.fresh, explorer.footnote = ("Own data", "of mine"), "of others"
     first, second, status, _, picture = explorer.live().children
-    assert "at 2.0 and 0.5" in picture.value and "kept grid" in status.value
+    assert "at 2.0 and 0.5" in picture.value and "kept grid" in status.value and "of others" in picture.value
     first.value = 3.0
     assert "computed 3.0 0.5" in picture.value, "though (3, 0.5) is on the grid"
+    assert "Own data" in picture.value and "of mine" in picture.value and "Two knobs" not in picture.value
 
 
 def test_logarithmic_stops_end_with_even():

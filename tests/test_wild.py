@@ -1,4 +1,4 @@
-"""Routes under the fair protocol, FedCCCU, and who feels them (specification 11.8)."""
+"""Routes under the fair protocol, FedCCCU, and who feels them."""
 
 import dataclasses
 
@@ -51,7 +51,6 @@ def test_only_the_asking_client_moves_the_model_and_by_its_weight(small):
 
 
 def test_a_client_without_weight_leaves_the_model_as_it_is(small, monkeypatch):
-    """Spec 11.8 (v)."""
     task = task_of("delete-retrain", small, REQUEST)
     monkeypatch.setattr(task, "shares_of_all", lambda participants: [0.0] + [1 / 3] * 3)
     theta = fair_rounds(task, task.remaining.only([0]), rounds=2, inherit="anchored", tolerance=0.0)
@@ -93,7 +92,6 @@ def test_a_whole_client_can_be_poisoned(small):
 
 
 def test_zeroing_silences_what_the_class_excites_and_nothing_for_no_share(small):
-    """Spec 11.8 (ii) and (iii)."""
     assert torch.equal(fu.unlearn("neuron-zeroing", small, REQUEST, share=0.0).weights, small.weights)
     run = fu.unlearn("neuron-zeroing", small, REQUEST, share=0.1)
     units = units_of(small.federation)
@@ -115,7 +113,7 @@ def test_workers_share_a_graph_that_was_followed_before_they_start(small):
 
 
 def test_dominance_ranks_what_nobody_else_needs_first():
-    """Spec 11.8 (iv), Eq. 5; ties go to the larger contribution."""
+    """Eq. 5; ties go to the larger contribution."""
     own, others = {1: 0.5, 2: 0.4, 3: 0.2, 4: 0.9}, [{2: 0.1, 3: 0.4}, {2: 0.3}]
     assert fedcccu.dominance(own, others) == [(4, 0.0, 0.9), (1, 0.0, 0.5), (2, pytest.approx(0.75), 0.4), (3, pytest.approx(2.0), 0.2)]
     assert fedcccu.dominance({}, others) == [] and fedcccu.dominance({7: 1.0}, []) == [(7, 0.0, 1.0)]

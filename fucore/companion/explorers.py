@@ -77,7 +77,7 @@ def ratio_by_alpha(alpha: float | None = None, compute: Callable[..., Frame] | N
         footnote=f"{INTERVALS}.{setting}",
         compute=compute,
         stops={RHO: RATIO_STOPS, ALPHA: ALPHA_STOPS},
-        fresh=True,
+        fresh=("A client is forgotten by FedMemPrune: this notebook's own data", f"{INTERVALS}."),
     )
 
 

@@ -136,8 +136,8 @@ class Explorer:
     ``knobs``: name to the values on the slider; ``frames``: one :class:`Frame` for each combination, keyed by the tuple of
     values; ``start``: the combination shown first; ``key``: pairs of colour and name for the legend, ``footnote`` after it.
     In a live notebook ``compute``, a function from values to a new frame, is asked for what the grid lacks, on sliders with
-    the ``stops`` given for a knob (default: those of the grid).  With ``fresh`` the grid is of other data than ``compute`` works
-    on, so that live everything is computed.
+    the ``stops`` given for a knob (default: those of the grid).  Where ``fresh`` is given, the grid is of other data than
+    ``compute`` works on, so that live everything is computed; it is the (title, footnote) of what is computed.
     """
 
     title: str
@@ -148,7 +148,7 @@ class Explorer:
     footnote: str = ""
     compute: Callable[..., Frame] | None = field(default=None, repr=False)
     stops: dict[str, tuple[float, ...]] = field(default_factory=dict, repr=False)
-    fresh: bool = False
+    fresh: tuple[str, str] | None = None
 
     def __post_init__(self):
         expected = math.prod(map(len, self.knobs.values()))
@@ -174,7 +174,7 @@ class Explorer:
             for (name, values), place in zip(self.knobs.items(), places)
         )
         return (
-            f'<div class="fu-explorer" id="{identity}"><style>{_CSS}</style>{self._title()}{sliders}{self._body(self.frames[self.start])}'
+            f'<div class="fu-explorer" id="{identity}"><style>{_CSS}</style>{_title(self.title)}{sliders}{self._body(self.frames[self.start], self.footnote)}'
             f'<script type="application/json">{text}</script><script>{_SCRIPT.replace("@ID@", identity)}</script></div>'
         )
 
@@ -196,8 +196,8 @@ class Explorer:
         ]
         known = {} if self.fresh else dict(self.frames)
 
-        def draw(frame: Frame) -> None:
-            picture.value = f'<div class="fu-explorer"><style>{_CSS}</style>{self._title()}{self._body(frame)}</div>'
+        def draw(frame: Frame, title: str, footnote: str) -> None:
+            picture.value = f'<div class="fu-explorer"><style>{_CSS}</style>{_title(title)}{self._body(frame, footnote)}</div>'
 
         def show(_=None):
             key = tuple(box.value for box in boxes)
@@ -214,24 +214,21 @@ class Explorer:
                     status.value = f"<em>{html.escape(str(error))}</em>"
                     return
             status.value = ""
-            draw(known[key])
+            draw(known[key], *(self.fresh or (self.title, self.footnote)))
 
         for box in boxes:
             box.observe(show, "value")
-        draw(self.frames[self.start])
+        draw(self.frames[self.start], self.title, self.footnote)
         if self.fresh:
             status.value = "<em>Shown is the kept grid; move a slider to compute with this notebook's own data.</em>"
         return ipywidgets.VBox([*boxes, status, progress, picture])
 
-    def _title(self) -> str:
-        return f"<p><strong>{html.escape(self.title)}</strong></p>"
-
-    def _body(self, frame: Frame) -> str:
+    def _body(self, frame: Frame, footnote: str) -> str:
         squares = any(isinstance(row, Held) for row in frame.rows)
         names = "".join(
             f'<b{" class=fu-square" if squares else ""} style="background:{colour}"></b>{html.escape(name)}' for colour, name in self.key
         )
-        return f'{frame.to_html()}<div class="fu-key">{names}{html.escape(self.footnote)}</div>'
+        return f'{frame.to_html()}<div class="fu-key">{names}{html.escape(footnote)}</div>'
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         bundle = {"text/plain": repr(self), "text/html": self.to_html()}
@@ -253,6 +250,10 @@ def logarithmic(low: float, high: float, per_decade: int = 10) -> tuple[float, .
     """Stops of a logarithmic slider from ``low`` to ``high``, rounded to two digits, and infinity (even) as the last."""
     steps = round(per_decade * math.log10(high / low))
     return (*dict.fromkeys(float(f"{low * (high / low) ** (step / steps):.2g}") for step in range(steps + 1)), math.inf)
+
+
+def _title(words: str) -> str:
+    return f"<p><strong>{html.escape(words)}</strong></p>"
 
 
 def _span(low: float, high: float) -> tuple[float, float]:
