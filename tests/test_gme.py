@@ -16,13 +16,12 @@ from fucore.evaluation.gme import (
     save_scores,
 )
 
-RNG = np.random.default_rng(0)
-
 
 @pytest.mark.parametrize("count", [1, 3, 4, 19, 20, 23, 100, 304, 4999])
 def test_groups_are_disjoint_complete_and_of_nominal_size(count):
     """Sizes differ from nominal by at most one."""
-    groups = assign_groups(RNG.random(count))
+    rng = np.random.default_rng(0)
+    groups = assign_groups(rng.random(count))
     sizes = np.bincount(groups, minlength=len(group_names(count)))
     assert sizes.sum() == count and len(sizes) == len(group_names(count)) and (sizes > 0).all()
     if count >= 20:
@@ -30,43 +29,48 @@ def test_groups_are_disjoint_complete_and_of_nominal_size(count):
 
 
 def test_the_top_group_holds_the_highest_scores_and_ties_go_by_position():
-    scores = RNG.random(200)
+    rng = np.random.default_rng(0)
+    scores = rng.random(200)
     groups = assign_groups(scores)
     assert all(scores[groups == g].min() >= scores[groups == g + 1].max() for g in range(4))
     assert np.array_equal(assign_groups(np.zeros(100)), np.repeat([0, 1, 2, 3, 4], [5, 5, 5, 5, 80]))
 
 
 def test_weighted_group_accuracies_are_the_overall_accuracy():
-    hits, groups = RNG.random(333) < 0.7, assign_groups(RNG.random(333))
+    rng = np.random.default_rng(0)
+    hits, groups = rng.random(333) < 0.7, assign_groups(rng.random(333))
     assert np.bincount(groups) @ group_accuracy(hits, groups, 5) / 333 == pytest.approx(hits.mean(), abs=1e-12)
 
 
 def test_identical_models_have_no_memorization():
-    p = RNG.random(50)
+    rng = np.random.default_rng(0)
+    p = rng.random(50)
     assert not memorization_scores(p, np.stack([p, p, p])).any()
 
 
 def test_crossfitting_is_unbiased_where_in_sample_groups_are_not():
     """K = 4 random predictors of accuracy 0.8."""
+    rng = np.random.default_rng(0)
     in_sample, one, cross = [], [], []
     for _ in range(60):
-        hits = RNG.random((4, 2000)) < 0.8
-        p = 0.5 + 0.5 * hits - 1e-6 * RNG.random(hits.shape)
+        hits = rng.random((4, 2000)) < 0.8
+        p = 0.5 + 0.5 * hits - 1e-6 * rng.random(hits.shape)
         judges = Judges(np.ones(2000), np.ones(2000, bool), p, hits)
         in_sample.append(group_accuracy(hits, assign_groups(judges.scores), 5)[:, 0].mean())
         one.append(group_accuracy(hits[-1], assign_groups(np.ones(2000) - p[-1]), 5)[0])
-        cross.append(grouped_memorization(judges, {"new": RNG.random((1, 2000)) < 0.8}, bootstrap=2).retrained[0])
+        cross.append(grouped_memorization(judges, {"new": rng.random((1, 2000)) < 0.8}, bootstrap=2).retrained[0])
     assert np.mean(one) == 0 and np.mean(in_sample) < 0.5
     assert abs(np.mean(cross) - 0.8) < 3 * np.std(cross) / np.sqrt(len(cross))
 
 
 def test_false_alarms_are_rare_and_what_never_forgot_is_found():
     """A further retrained model is called different in at most 5 % of groups, also when its run is given three times."""
+    rng = np.random.default_rng(0)
     alarms, copies, found = [], [], []
     for _ in range(200):
-        difficulty = RNG.random(400)
-        hits = RNG.random((6, 400)) < difficulty
-        judges = Judges(np.ones(400), np.ones(400, bool), hits[:5] + 0.01 * RNG.random((5, 400)), hits[:5])
+        difficulty = rng.random(400)
+        hits = rng.random((6, 400)) < difficulty
+        judges = Judges(np.ones(400), np.ones(400, bool), hits[:5] + 0.01 * rng.random((5, 400)), hits[:5])
         table = grouped_memorization(
             judges, {"fresh": hits[5:], "thrice": hits[[5, 5, 5]], "original": np.ones((1, 400), bool)}, bootstrap=2
         )
@@ -83,9 +87,10 @@ def test_a_group_is_conclusive_only_if_the_original_can_be_told(judged):
 
 
 def test_intervals_cover_and_noise_is_that_of_retraining():
-    hits = RNG.random((5, 1000)) < 0.8
+    rng = np.random.default_rng(0)
+    hits = rng.random((5, 1000)) < 0.8
     table = grouped_memorization(
-        Judges(np.ones(1000), np.ones(1000, bool), hits * 1.0 + 1e-3 * RNG.random(hits.shape), hits), {"new": RNG.random((2, 1000)) < 0.8}
+        Judges(np.ones(1000), np.ones(1000, bool), hits * 1.0 + 1e-3 * rng.random(hits.shape), hits), {"new": rng.random((2, 1000)) < 0.8}
     )
     assert ((table.accuracy_low <= table.accuracy) & (table.accuracy <= table.accuracy_high)).all()
     assert ((table.retrained_low <= table.retrained) & (table.retrained <= table.retrained_high)).all()
@@ -103,7 +108,8 @@ def test_an_empty_group_is_nan():
 
 
 def test_few_models():
-    hits = RNG.random((2, 40)) < 0.5
+    rng = np.random.default_rng(0)
+    hits = rng.random((2, 40)) < 0.5
     two = grouped_memorization(Judges(np.ones(40), np.ones(40, bool), hits * 1.0, hits), {"a": hits[:1]}, bootstrap=5)
     assert two.noise.isna().all() and two.as_retrained.isna().all()
     with pytest.raises(fu.FucoreError, match="at least 2 retrained models, not 1"):
