@@ -13,7 +13,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import joblib
 import pandas as pd
@@ -101,15 +101,16 @@ def _points(points) -> list[dict]:
         raise FucoreError(f"a point must hold plain values (numbers, strings, lists), but {error}.") from None
 
 
-def _jobs(jobs: int | None) -> int:
-    backend, active = joblib.parallel.get_active_backend()
+def _jobs(jobs: int | None) -> int | None:
+    """How many at a time; ``None`` leaves it to the cluster that joblib was given."""
+    backend, active = cast(tuple[Any, int | None], joblib.parallel.get_active_backend())
     if jobs is not None:
         return require_whole("jobs", jobs, 1)
     local = type(backend).__name__ in ("LokyBackend", "SequentialBackend")
-    return default_workers("cpu") if local else int(active)  # pyright: ignore[reportArgumentType]
+    return default_workers("cpu") if local else active
 
 
-def _results(work, todo: dict[str, dict], jobs: int) -> Iterator[tuple[str, dict | None, str | None]]:
+def _results(work, todo: dict[str, dict], jobs: int | None) -> Iterator[tuple[str, dict | None, str | None]]:
     """(key, row, failure) as they come; what died with its process is submitted again."""
     if jobs == 1 or not todo:
         yield from (_attempt(work, key, point) for key, point in todo.items())
