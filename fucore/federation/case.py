@@ -36,7 +36,7 @@ class Case:
     original: Run
     retrained: Sequence[Run]
     request: Request
-    _seen: dict = field(default_factory=dict, repr=False)
+    _seen: dict = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self):
         require(isinstance(self.original, Run), "original must be one run: Case(original, retrained, request).")
