@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import pickle
 
 import numpy as np
 import pytest
@@ -142,3 +143,13 @@ def test_cases_share_their_original_and_are_validated(judged):
     elsewhere = fu.unlearn("fine-tune", other, rounds=1)
     with pytest.raises(fu.FucoreError, match="for another request"):
         fu.compare({"mine": elsewhere}, one)
+
+
+def test_a_case_computes_for_itself_only(case):
+    """Predictions are remembered by a case, not by what is made from it, and a metric that is written again is computed again."""
+    case.logits(case.original)
+    assert not dataclasses.replace(case)._seen and not pickle.loads(pickle.dumps(case.__getstate__()))["_seen"]
+    with registered(fu.METRICS):
+        for value in (0.1, 0.2):
+            fu.metric("again")(lambda run, case, others, value=value: value)
+            assert fu.METRICS["again"](case.original, case) == value

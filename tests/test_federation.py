@@ -329,3 +329,34 @@ def test_hooks_of_a_federation_are_given_to_recovery_too_and_know_where_they_sta
     pulled, loose = (fu.unlearn("fine-tune", dataclasses.replace(held, federation=each), request, rounds=1) for each in (fed, stored))
     assert (pulled.weights - held.weights).norm() < 0.5 * (loose.weights - held.weights).norm()
     assert fed.train(1).key == held.key != free.key
+
+
+@dataclasses.dataclass(frozen=True)
+class Average(fu.Server):
+    """A running mean that hands out its own state, which it calls by the name of the weights."""
+
+    def begin(self, theta):
+        return {"weights": theta.clone()}
+
+    def step(self, theta, mean, state):
+        return state["weights"].mul_(0.5).add_(mean.float(), alpha=0.5)
+
+
+def test_a_rule_may_hand_out_its_state_and_call_it_anything(stored, monkeypatch):
+    from fucore.federation import rounds
+
+    fed = dataclasses.replace(stored, server=Average())
+    whole = dataclasses.replace(fed, store=None).train(3)
+    monkeypatch.setattr(rounds, "CHECKPOINT_SECONDS", 0.0)
+    real, calls = rounds.one_round, []
+
+    def fails_once(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(rounds, "one_round", fails_once)
+    with pytest.raises(KeyboardInterrupt):
+        fed.train(3)
+    assert torch.equal(fed.train(3).weights, whole.weights) and len(calls) == 4

@@ -41,7 +41,10 @@ def test_findings_are_kept_replaced_and_read(stored):
     assert (row.ours, row.verdict, row.basis) == ("50 points", "reproduced", "two runs") and "Figure 2" in row["item"]
     record = json.loads((stored.store.root / "findings" / "W-figure2.json").read_text())
     assert record["provenance"]["data_sha256"] == stored.data.hash and record["statistics"] == {gap: 50.0}
-    (stored.store.root / "findings" / "W-figure2.json").write_text('{"ours": ')
+    path = stored.store.root / "findings" / "W-figure2.json"
+    path.write_text(json.dumps({**record, "code": "of other rules"}))
+    assert "found by other code" in findings.noted(stored.store).loc["W-figure2"].ours
+    path.write_text('{"ours": ')
     assert findings.noted(stored.store).loc["W-figure2"].ours == "not run yet"
 
 

@@ -1,10 +1,13 @@
 """No result is silently stale, and none is silently never kept."""
 
+import dataclasses
+import importlib
 import importlib.util
 import pathlib
 import shutil
 
 import pytest
+import torch
 
 import fucore as fu
 from fucore.runs.fingerprint import source_of
@@ -125,3 +128,69 @@ def test_a_method_that_cannot_be_told_is_run_with_a_warning(judged):
             assert fu.unlearn("opaque", original, request).key is None
     finally:
         del fu.METHODS["opaque"]
+
+
+def test_users_own_modules_and_classes_count_by_content(tmp_path, monkeypatch):
+    """A helper module that is edited and loaded again, and a class named in a function, change what the function computes."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_losses.py").write_text("FACTOR = 1\n")
+    own_losses = importlib.import_module("own_losses")
+    named = lambda step: own_losses.FACTOR
+
+    def imported(step):
+        import own_losses as inside
+
+        return inside.FACTOR
+
+    before = source_of(named), source_of(imported)
+    (tmp_path / "own_losses.py").write_text("FACTOR = 2\n")
+    assert None not in before and source_of(named) != before[0] and source_of(imported) != before[1]
+    keys = set()
+    for factor in (1.0, 2.0):
+
+        class Scale:
+            by = factor
+
+            def __call__(self, value):
+                return self.by * value
+
+        keys.add(source_of(lambda step, kind=Scale: kind()(step)))
+    assert len(keys) == 2 and None not in keys
+
+
+def test_values_that_look_alike_are_told_apart():
+    @dataclasses.dataclass(frozen=True)
+    class Mean:
+        weight: float = 1.0
+
+    @dataclasses.dataclass(frozen=True)
+    class Median:
+        weight: float = 1.0
+
+    tensor = torch.arange(2000.0)
+    values = (Mean(), Median(), tensor.view(40, 50), tensor.view(50, 40), tensor.view(40, 50).double())
+    assert len({source_of(lambda step, value=value: value) for value in values}) == len(values)
+    defaults = {"a": 1}  # a name like the slot of a function's own defaults
+    assert source_of(lambda step, k=0.1: defaults["a"] * k) != source_of(lambda step, k=0.2: defaults["a"] * k)
+
+
+def test_base_classes_and_attributes_of_a_network_count(digits, tmp_path):
+    def network(temperature):
+        class Base(torch.nn.Module):
+            scale = temperature
+
+            def __init__(self):
+                super().__init__()
+                self.layer = torch.nn.Linear(64, 10)
+
+            def forward(self, images):
+                return self.layer(images.flatten(1)) / self.scale
+
+        class Net(Base):
+            pass
+
+        return lambda shape, classes: Net()
+
+    clients = fu.partition.iid(digits.train.labels, 2)
+    keys = {fu.Federation(digits, clients, network(scale), store=Store(tmp_path)).train(1).key for scale in (1.0, 2.0)}
+    assert len(keys) == 2 and None not in keys

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -370,3 +371,20 @@ def test_an_entry_that_names_other_files_is_set_aside_unread(stored, files):
     path.write_text(json.dumps({"sha256": store._digest(body), "body": body}))
     with pytest.warns(UserWarning, match="a stored run is damaged"):
         assert stored.store.get(run.key) is None
+
+
+def test_a_leftover_of_a_killed_recording_does_not_keep_the_next_from_being_kept(stored):
+    run = stored.train(2, record_updates=True)
+    shutil.rmtree(stored.store._entry(run.key))
+    leftover = stored.store.checkpoint_folder(run.key) / "updates" / "000001.safetensors.0123abcd"
+    leftover.parent.mkdir(parents=True)
+    leftover.write_bytes(b"half")
+    again = stored.train(2, record_updates=True)
+    assert stored.store.get(again.key) is not None and len(stored.updates(again, 2)) == 4
+
+
+def test_updates_of_a_run_that_could_not_be_kept_can_still_be_read(stored, monkeypatch):
+    monkeypatch.setattr(os, "rename", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
+    with pytest.warns(UserWarning, match="could not be kept"):
+        run = stored.train(2, record_updates=True)
+    assert stored.updates(run, 2).shape == (4, run.weights.numel())

@@ -23,14 +23,17 @@ from fucore.runs.run import provenance
 CLIENTS, ALPHAS, RATIOS = 10, (0.1, 0.5, 1.0, 10.0, np.inf), (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
-def test_rows(cases: list[pd.DataFrame], references: list[float]) -> pd.DataFrame:
-    """Test accuracy of every model, mean over cases, beside that of all retrained models; intervals from the spread between these."""
-    mean, spread = np.mean(references), np.std(references, ddof=1)
+def test_rows(cases: list[pd.DataFrame], references: list[list[float]]) -> pd.DataFrame:
+    """Test accuracy of every model, mean over cases, beside that of the retrained models of each case.
+
+    Intervals are two standard errors, from the spread between retrained models of one case.
+    """
+    mean, spread = np.mean(references), np.sqrt(np.mean([np.var(each, ddof=1) for each in references]))
     rows = []
     for candidate, values in pd.concat(cases).groupby("candidate", sort=False).test_accuracy:
         if candidate != "Retrained":
             row = {"candidate": candidate, "group": "test", "accuracy": values.mean(), "retrained": mean, "spread": spread}
-            for name, count in (("accuracy", len(values)), ("retrained", len(references))):
+            for name, count in (("accuracy", 1 if candidate == "Original" else len(values)), ("retrained", np.size(references))):
                 row |= {f"{name}_low": row[name] - 2 * spread / np.sqrt(count), f"{name}_high": row[name] + 2 * spread / np.sqrt(count)}
             rows.append(row | {"difference": values.mean() - mean})
     return pd.DataFrame(rows)
@@ -79,7 +82,7 @@ def main() -> None:
             print(f"alpha {alpha:g}, client {client} of {len(report.indices)} images", report, sep="\n", flush=True)
             groups.append(report.groups)
             tests.append(report.summary)
-            references += [run.history[-1]["test_accuracy"] for run in retrained]
+            references.append([run.history[-1]["test_accuracy"] for run in retrained])
             speeds = report.summary[["candidate", "test_accuracy", "speed_up"]]
             cases.append(report.groups.merge(speeds, on="candidate").assign(alpha=alpha, client=client))
         tables.append(pd.concat([pooled(groups, options.retrained), test_rows(tests, references)]).assign(alpha=alpha))

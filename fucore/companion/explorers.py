@@ -92,7 +92,7 @@ def _kept_frame(grid: dict, alpha: float, ratio: float) -> Frame:
     fifth, test = grid[alpha, model, FIFTH], grid[alpha, model, "test"]
     note = (
         f"In the most memorized fifth of the departed clients' images the unlearned models are right about {100 * fifth['accuracy']:.0f} %, "
-        f"retrained ones about {100 * fifth['retrained']:.0f} % (one more retrained model: within ±{100 * fifth['bound']:.0f}). "
+        f"retrained ones about {100 * fifth['retrained']:.0f} % (one more retrained model in each case: within ±{100 * fifth['bound']:.0f}). "
         f"Test accuracy {100 * test['accuracy']:.1f} against {100 * test['retrained']:.1f} %."
     )
     return Frame(tuple(rows), note, WORDS[fifth["answer"]])

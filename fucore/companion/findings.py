@@ -15,7 +15,7 @@ import pandas as pd
 from ..errors import require, require_choice
 from ..federation.federation import Federation
 from ..runs.files import write_atomically
-from ..runs.fingerprint import hash_of_code, plain
+from ..runs.fingerprint import hash_of, hash_of_code, plain
 from ..runs.run import provenance
 from ..runs.store import Store
 from .tracing import trace, traced
@@ -91,7 +91,7 @@ def note(
     judgement = judge(claim, statistics, decided)
     trace("finds", claim, _content(ours, judgement, basis))
     if federation.store is not None:
-        record = {"ours": ours, "verdict": judgement, "basis": basis, "statistics": plain(statistics), "code": hash_of_code()}
+        record = {"ours": ours, "verdict": judgement, "basis": basis, "statistics": plain(statistics), "code": _rules_and_code()}
         record |= {"provenance": provenance(federation.data), "local": dataclasses.asdict(federation.local)}
         write_atomically(_folder(federation.store) / f"{claim}.json", json.dumps(record).encode())
     return judgement
@@ -100,18 +100,22 @@ def note(
 def noted(store: Store) -> pd.DataFrame:
     """:func:`claims` with what was found: ``ours``, ``verdict`` and the ``basis`` it rests on, or that it was not run yet.
 
-    What other code than the present found is marked as old.
+    What other code or rules than the present found is marked as old.
     """
     table, rows = claims(), {}
     for name in table.index:
         try:
             record = json.loads((_folder(store) / f"{name}.json").read_text())
-            old = "" if record["code"] == hash_of_code() else " (found by other code: run the chapter again)"
+            old = "" if record["code"] == _rules_and_code() else " (found by other code: run the chapter again)"
             trace("reads", name, _content(record["ours"], record["verdict"], record["basis"]))
             rows[name] = {"ours": record["ours"] + old, "verdict": record["verdict"], "basis": record["basis"]}
         except (OSError, ValueError, KeyError):
             rows[name] = {"ours": "not run yet", "verdict": "–", "basis": "–"}
     return table.join(pd.DataFrame(rows).T)
+
+
+def _rules_and_code() -> str:
+    return hash_of([hash_of_code(), (FOLDER / "rules.csv").read_text()])
 
 
 def _content(ours: str, verdict: str, basis: str) -> bytes:

@@ -6,8 +6,9 @@ unlearning gave one more retrained model in each case, the 95 % prediction bound
 
     t(C (K-1)) * sqrt(mean_c s_c^2 * (1 + 1/K) / C)
 
-(Student's t on the pooled spread; cases are independent trainings).  Beyond it, too much is still known or too much is
-gone; within it the model is as a retrained one, if the original is not: else nothing could have been told.
+(Student's t on the pooled spread).  Beyond it, too much is still known or too much is gone; within it the model is as a
+retrained one, if the original is not: else nothing could have been told.  It is a statement given the originals, for cases
+that share one are independent only given that one.
 """
 
 from __future__ import annotations

@@ -28,12 +28,16 @@ def metric_power(
     """(values, distances): one row a metric of :data:`~fucore.evaluation.registry.METRICS`, one column a candidate.
 
     ``values`` also for "Retrained" (mean and ±).  ``distances``: of the value from the mean of retrained, in units of the prediction
-    interval's half width: above 1 the metric tells.  Needs a case with at least 4 retrained models.
+    interval's half width: above 1 the metric tells.  Metrics that a candidate has no value of are left out, such as the local
+    fairness of the original.  Needs a case with at least 4 retrained models.
     """
     case = as_case(case, retrained, request)
-    others, metrics = list(case.retrained), list(METRICS.values())
+    others, every = list(case.retrained), list(METRICS.values())
     require(len(others) >= 4, f"the power of metrics needs at least 4 retrained models, not {len(others)}.")
     sets = list(combinations(others, len(others) - 1))
+
+    defined = [all(metric.against != "nothing" or np.isfinite(metric(run, case)) for run in candidates.values()) for metric in every]
+    metrics = [metric for metric, known in zip(every, defined) if known]
 
     def look(run, peers):
         return [metric(run, case, peers) for metric in metrics]

@@ -45,7 +45,7 @@ class Metric:
         """Its value for ``run``; what does not look at others is computed once for each run of a case."""
         if self.against != "nothing":
             return float(self.function(run, case, others))
-        return case.remember((id(run), "metric", self.name), run, lambda: float(self.function(run, case, ())))
+        return case.remember((id(run), "metric", id(self.function)), (run, self.function), lambda: float(self.function(run, case, ())))
 
     def shown(self, value: float) -> str:
         """A value as tables show it."""

@@ -58,7 +58,7 @@ class Report:
 
     def plot(self, axes=None):
         """Accuracy in each group with intervals, one colour a candidate, retraining as a band; returns the figure."""
-        from ..plots import group_figure  # imported here because figures stand above evaluation
+        from ..plots import group_figure  # matplotlib is slow to import
 
         return group_figure(self, axes)
 

@@ -29,7 +29,7 @@ _INCIDENTAL = ("model_fingerprint", "code", "torch")
 class Case:
     """``original``: trained by everybody; ``retrained``: K runs from new starts without the ``request``.
 
-    Raises ``FucoreError`` unless all belong to one federation (same data, model, server and hooks), the retrained runs never saw
+    Raises ``FucoreError`` unless the retrained runs are of the original's federation (same data, model, server and hooks), never saw
     what must be forgotten, and no two of them are the same; warns where the original had another number of rounds.
     """
 
@@ -99,6 +99,10 @@ class Case:
         )
         require(run.config["request"] == plain(self.request), f"{name} was unlearned for another request than {self.request}.")
 
+    def __getstate__(self):
+        """For other processes: what it is, without what was computed here."""
+        return {**self.__dict__, "_seen": {}}
+
     def __repr__(self) -> str:
         return f"Case({self.request}: {len(self.forgotten)} examples, {len(self.retrained)} retrained models)"
 
@@ -113,18 +117,22 @@ def as_case(case: Case | Run, retrained: Sequence[Run] | None = None, request: R
     return Case(case, retrained if isinstance(retrained, Run) else tuple(retrained), request)
 
 
-def case(federation: Federation, request: Request, rounds: int, *, seed: int = 0, retrained: int = 4, **options) -> Case:
-    """Train a case: the original with ``seed``, ``retrained`` models with the seeds after it; ``options`` of training are the original's.
+def case(
+    federation: Federation, request: Request, rounds: int, *, seed: int = 0, retrained: int = 4, after: int | None = None, **options
+) -> Case:
+    """Train a case: the original with ``seed``, ``retrained`` models with the seeds after it (or after ``after``).
 
-    Runs that are in the store are taken from there.
+    ``options`` of training, such as ``record_updates=True``, are the original's.  Runs that are in the store are taken from there.
     """
-    original = federation.train(rounds, seed, **options)
-    return Case(original, tuple(federation.without(request).train_many(rounds, range(seed + 1, seed + 1 + retrained))), request)
+    original, first = federation.train(rounds, seed, **options), (seed if after is None else after) + 1
+    return Case(original, tuple(federation.without(request).train_many(rounds, range(first, first + retrained))), request)
 
 
 def cases(federation: Federation, requests: Sequence[Request | int], rounds: int, **options) -> list[Case]:
-    """:func:`case` for each of ``requests`` (numbers are clients that leave one at a time), all of one original."""
-    return [case(federation, each if isinstance(each, Request) else client(each), rounds, **options) for each in requests]
+    """:func:`case` for each of ``requests`` (numbers are clients that leave one at a time): one original, other seeds for each case."""
+    seed, count = options.get("seed", 0), options.get("retrained", 4)
+    asked = [each if isinstance(each, Request) else client(each) for each in requests]
+    return [case(federation, each, rounds, after=seed + place * count, **options) for place, each in enumerate(asked)]
 
 
 def _check_retrained(retrained: Sequence[Run], without: Federation) -> None:

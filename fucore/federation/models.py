@@ -8,7 +8,6 @@ U(-sqrt(6/fan_in), sqrt(6/fan_in)), all others U(-0.1, 0.1).
 from __future__ import annotations
 
 import hashlib
-import inspect
 import math
 import threading
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from torch import nn
 
 from ..data._torchvision import torchvision
 from ..errors import require, require_choice
-from ..runs.fingerprint import hash_tensor, source_of
+from ..runs.fingerprint import hash_tensor, source_of, source_of_class
 
 KAIMING_1D_BOUND = 0.1
 _DRAWING = threading.RLock()  # torch has one generator for all threads; a factory may build another network
@@ -248,12 +247,7 @@ def fingerprint(model, module: nn.Module) -> str:
         digest.update(f"{name} {tuple(parameter.shape)} {hash_tensor(parameter)}".encode())
     factory = source_of(FACTORIES[model] if isinstance(model, str) else model)
     own = {type(part) for part in module.modules() if not type(part).__module__.startswith(("torch.", "torchvision."))}
-    methods = [
-        source_of(method)
-        for kind in sorted(own, key=lambda kind: kind.__qualname__)
-        for method in vars(kind).values()
-        if inspect.isfunction(method)
-    ]
+    methods = [source_of_class(kind) for kind in sorted(own, key=lambda kind: kind.__qualname__)]
     require(
         None not in (factory, *methods),
         f"what {model!r} computes cannot be told from its code, so its runs cannot be told apart: make the factory a plain function over plain values, or pass store=None.",

@@ -15,7 +15,7 @@ from ..runs.run import Cost, Run, provenance
 from ..runs.store import BYTES_A_WEIGHT
 from .training import Hooks
 
-CHECKPOINT_SECONDS = 5.0
+CHECKPOINT_SECONDS, STATE = 5.0, "server."
 
 
 def train(federation, start: torch.Tensor | None, hooks: Hooks, config: dict, key: str | None) -> Run:
@@ -35,7 +35,7 @@ def train(federation, start: torch.Tensor | None, hooks: Hooks, config: dict, ke
     if checkpoint:
         tensors, record = checkpoint
         theta = tensors.pop("weights").to(federation.device)
-        state = {name: tensor.to(federation.device) for name, tensor in tensors.items()}
+        state = {name.removeprefix(STATE): tensor.to(federation.device) for name, tensor in tensors.items()}
         history, cost, done = record["history"], Cost(**record["cost"]), record["done"]
     saved = clock = time.perf_counter()
     for index in progress(range(done, rounds), "rounds", done, rounds):
@@ -57,7 +57,8 @@ def train(federation, start: torch.Tensor | None, hooks: Hooks, config: dict, ke
                 break
         if store and not recording and index + 1 < rounds and time.perf_counter() - saved >= CHECKPOINT_SECONDS:
             record = {"history": history, "cost": dataclasses.asdict(cost), "done": index + 1}
-            store.save_checkpoint(key, {"weights": theta, **state}, record)
+            kept = {f"{STATE}{name}": tensor.clone() for name, tensor in state.items()}  # a rule may hand out its own state
+            store.save_checkpoint(key, {"weights": theta, **kept}, record)
             saved = clock = time.perf_counter()
     return Run(theta.cpu(), history, config, cost, provenance(federation.data), key, federation)
 
@@ -75,4 +76,4 @@ def one_round(federation, theta, participants, lr: float, stream: tuple[int, int
             mean.add_(local, alpha=shares[place])
             if write:
                 write(int(place), local - theta)
-    return federation.server.step(theta, mean, state)
+    return federation.server.step(theta, mean, state).clone()

@@ -119,8 +119,8 @@ def source_of(function) -> str | None:
     """Hash of what a function computes, or ``None`` if that cannot be told; the empty string for ``None``.
 
     Covers its code, defaults, the values it closes over and the globals it names, functions among them in the same way; what
-    is fucore's own counts by the code of its module.  Modules, classes and functions of other installed libraries
-    count by name.  Bound methods and opaque objects cannot be told.
+    is fucore's own counts by the code of its module, a module of the user's by the content of its file.  Modules, classes and functions of
+    installed libraries count by name.  Bound methods and opaque objects cannot be told.
     """
     if function is None:
         return ""
@@ -150,7 +150,8 @@ def _class(kind: type, seen: set) -> list:
 def _written(name: str, value) -> bool:
     """Whether a class's entry was written by its author: not made by Python, nor by ``dataclass``."""
     if isinstance(value, types.FunctionType):
-        return value.__code__.co_filename not in ("<string>", dataclasses.__file__)
+        made = name.startswith("__") and value.__code__.co_filename in ("<string>", dataclasses.__file__)
+        return not made and name not in ("__annotate__", "__annotate_func__")
     return not (name.startswith("__") and name.endswith("__"))
 
 
@@ -161,12 +162,12 @@ def _computes(function, seen: set) -> list:
         return [function.__qualname__]
     seen.add(function)
     cells = zip(function.__code__.co_freevars, function.__closure__ or ())
-    known = {"defaults": function.__defaults__, "keywords": function.__kwdefaults__, **{name: cell.cell_contents for name, cell in cells}}
-    if _of_fucore(function.__module__):
+    known = {" defaults": function.__defaults__, " keywords": function.__kwdefaults__, **{name: cell.cell_contents for name, cell in cells}}
+    if _of_fucore(function.__globals__.get("__name__")):
         what = _own(function)
     else:
         known |= {name: function.__globals__[name] for name in sorted(_globals(function.__code__)) if name in function.__globals__}
-        what = [_code(function.__code__, function.__doc__), *(hash_of_code() for name in _imports(function.__code__) if _of_fucore(name))]
+        what = [_code(function.__code__, function.__doc__), *map(_module, sorted(_imports(function.__code__)))]
     return [what, {name: _value(value, seen) for name, value in known.items()}]
 
 
@@ -206,13 +207,16 @@ def _value(value, seen: set):
     if isinstance(value, types.FunctionType) and not _installed(value.__module__):
         return _computes(value, seen)
     if isinstance(value, types.ModuleType):
-        return [value.__name__, *([hash_of_code()] if _of_fucore(value.__name__) else [])]
-    if isinstance(value, type) and _of_fucore(value.__module__):
-        return _own(value)
+        return _module(value.__name__)
+    if isinstance(value, type) and not _installed(value.__module__) and value not in seen:
+        return [_class(each, seen | {value}) for each in value.__mro__ if each is not object]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type) and not _of_fucore(type(value).__module__):
+        return [_value(type(value), seen), plain(value)]
     if isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType)):
         return f"{value.__module__}.{value.__qualname__}"
-    if isinstance(getattr(value, "config", None), dict):  # a federation or a run
-        return value.config
+    config = getattr(value, "config", None)
+    if isinstance(config, dict):  # a federation or a run
+        return config
     if isinstance(value, (tuple, list)):
         return [_value(each, seen) for each in value]
     if isinstance(value, dict):
@@ -220,15 +224,32 @@ def _value(value, seen: set):
     return plain(value)
 
 
+def _module(name: str) -> list[str]:
+    """A module by name; the library's with all its code, a user's own with the content of its file."""
+    if _of_fucore(name):
+        return [name, hash_of_code()]
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if _installed(name) or file is None:
+        return [name]
+    return [name, hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest()]
+
+
 def _installed(module: str | None) -> bool:
-    """Whether functions of this module count by name: installed libraries."""
-    return (module or "").split(".")[0] in sys.stdlib_module_names | {"torch", "torchvision", "numpy", "scipy", "sklearn", "pandas"}
+    """Whether what is in this module counts by name: installed libraries."""
+    top = (module or "").split(".")[0]
+    if top in sys.stdlib_module_names | {"torch", "torchvision", "numpy", "scipy", "sklearn", "pandas"}:
+        return True
+    return "-packages" in str(getattr(sys.modules.get(top), "__file__", "") or "")
 
 
 def plain(value) -> Any:
     """``value`` as something JSON can hold, by content; raises TypeError where there is no such thing."""
     if isinstance(value, torch.Tensor):
-        return value.tolist() if value.numel() <= 1000 else {"tensor": hash_tensor(value)}
+        return (
+            value.tolist()
+            if value.numel() <= 1000
+            else {"tensor": hash_tensor(value), "shape": list(value.shape), "dtype": str(value.dtype)}
+        )
     if hasattr(value, "tolist"):
         return value.tolist()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -98,8 +98,11 @@ class Store:
             scratch.mkdir(parents=True)
             write_atomically(scratch / "weights.safetensors", save({"weights": run.weights.cpu().contiguous()}))
             if run.config.get("record_updates"):
-                shutil.copytree(self.checkpoint_folder(run.key) / "updates", scratch / "updates")
-                if len(list((scratch / "updates").iterdir())) != run.rounds:
+                own = self.checkpoint_folder(run.key) / "updates"
+                shutil.copytree(
+                    own, scratch / "updates", ignore=lambda _, names: [name for name in names if not name.endswith(".safetensors")]
+                )
+                if len(list((scratch / "updates").glob("*.safetensors"))) != run.rounds:
                     raise OSError(errno.ENOENT, "another process removed recorded client updates")
             files = {
                 str(path.relative_to(scratch)): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -123,6 +126,8 @@ class Store:
                     f"the run could not be kept in {self.root} ({error.strerror or error}): free some space or set FUCORE_STORE to another folder; results are not affected.",
                     stacklevel=2,
                 )
+                if run.config.get("record_updates"):
+                    return  # its updates can still be read from where they were written
         self.drop_checkpoint(run.key)
 
     def drop_checkpoint(self, key: str) -> None:

@@ -94,7 +94,7 @@ class Task:
             updates = self._federation.updates(self.original, index + 1)
             yield theta, participants, updates
             mean = theta.double() + torch.tensor(self._federation.shares(participants), dtype=torch.float64) @ updates.double()
-            theta = self._federation.server.step(theta, mean, state)
+            theta = self._federation.server.step(theta, mean, state).clone()
 
     def train(self, weights: torch.Tensor, rounds: int, *, on: Federation | None = None, **options) -> torch.Tensor:
         """FedAvg from ``weights`` on the remaining clients (or ``on`` the departed ones, or everyone); returns the new weights.
