@@ -253,7 +253,7 @@ def test_wide_tables_scroll_with_a_cue_and_keep_their_first_column(browser, book
     var before=box.querySelector('tbody th').getBoundingClientRect().left;box.scrollLeft=200;
     return [before,box.querySelector('tbody th').getBoundingClientRect().left,box.offsetHeight-box.clientHeight]"""
     before, after, bar = browser.execute_script(script)
-    assert before == after and bar > 4, "the first column stays, and a bar says that there is more"
+    assert abs(before - after) <= 1 and bar > 4, "the first column stays, and a bar says that there is more"
 
 
 def test_picture_of_the_book_is_in_the_readme():
