@@ -44,6 +44,8 @@ def test_a_metric(case):
         assert "doubt" in report.table().columns and "doubt" in values.index
         shown = report.summary.set_index("candidate").doubt
         assert values.loc["doubt", "nothing"] == pytest.approx(shown["Original"])
+        pooled = arena.pooled([report])
+        assert "doubt" in arena.pooled_table(pooled).columns and pooled[pooled.column == "doubt"].best.any()
         with pytest.raises(fu.FucoreError, match="of fucore's own"):
             fu.metric("test accuracy")(doubt)
         with pytest.raises(fu.FucoreError, match="worse is 2"):

@@ -33,7 +33,8 @@ def overview(kept: pd.DataFrame, split: str, parameters: str = "tuned") -> pd.Da
     """One row a method: mean ``gap`` to retraining over the groups in points, ``test`` accuracy in per cent, ``examples``, ``fairness``."""
     rows = kept[(kept.split == split) & (kept.parameters == parameters) & ~kept.candidate.isin(["Original", "Retrained"])]
     require(len(rows) > 0, f"nothing is kept of the split {split!r} with parameters {parameters!r}.")
-    gaps = rows[rows.column != "test"].groupby("candidate", sort=False).gap.mean()
+    groups = rows[rows.column.astype(str).str.endswith(" %")]  # the other columns are metrics
+    gaps = groups.groupby("candidate", sort=False).gap.mean()
     test = rows[rows.column == "test"].set_index("candidate")
     return pd.DataFrame({"gap": 100 * gaps, "test": 100 * test["mean"], "examples": test.examples, "fairness": test.local_fairness})
 

@@ -22,9 +22,9 @@ from ..errors import FucoreError, require
 from ..federation.case import Case
 from ..runs.run import Run
 from ..unlearning import METHODS, unlearn
-from .report import Report, compare
+from .report import Report, compare, shown_metrics
 
-SLACK = 0.02
+SLACK, TEST = 0.02, "test"
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ def choose(table: pd.DataFrame) -> int:
 def pooled(reports: Sequence[Report]) -> pd.DataFrame:
     """Tidy table over the reports of several originals: mean and 95 % half-width of every column of every candidate, best and ties.
 
-    ``best``: smallest absolute gap to retraining (test accuracy: highest), among the candidates beside original and
-    retrained; ``tied``: a paired t-test over originals cannot tell it from the best at 5 % (never with a single original; one test
+    Columns are the memorization groups and the metrics that reports show.  ``best``: smallest absolute gap to retraining (test
+    accuracy: highest), among the candidates beside original and retrained; ``tied``: a paired t-test over originals cannot tell it from the best at 5 % (never with a single original; one test
     a candidate, uncorrected).  All of it is conditional on the retrained models, which the reports share.
     """
     require(len(reports) > 0, "there is no report to pool.")
@@ -126,7 +126,7 @@ def pooled(reports: Sequence[Report]) -> pd.DataFrame:
                     "column": column,
                     "mean": samples[name].mean(),
                     "half_width": _half_width(samples[name]),
-                    "gap": losses[name].mean() if name in losses and column != "test" else np.nan,
+                    "gap": losses[name].mean() if name in losses and column != TEST else np.nan,
                     "best": name == best,
                     "tied": bool(tied),
                 }
@@ -135,13 +135,17 @@ def pooled(reports: Sequence[Report]) -> pd.DataFrame:
 
 
 def pooled_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Table 1's layout of :func:`pooled` in per cent: mean ± half-width (gap), ``**`` the best of a column, ``*`` what cannot be
-    told from it."""
+    """Table 1's layout of :func:`pooled`: mean ± half-width (gap), ``**`` the best of a column, ``*`` what cannot be told from it.
+
+    In per cent, but for metrics that are no shares.
+    """
+    plain = {metric.column for metric in shown_metrics() if metric.unit != "%"}
 
     def cell(row):
-        gap = "" if np.isnan(row.gap) else f" ({100 * row.gap:.1f})"
-        width = "" if np.isnan(row.half_width) else f" ±{100 * row.half_width:.0f}"
-        return f"{100 * row['mean']:.1f}{width}{gap}" + (" **" if row.best else " *" if row.tied else "")
+        scale, places, wide = (1, 4, 4) if row.column in plain else (100, 1, 0)
+        gap = "" if np.isnan(row.gap) else f" ({scale * row.gap:.{places}f})"
+        width = "" if np.isnan(row.half_width) else f" ±{scale * row.half_width:.{wide}f}"
+        return f"{scale * row['mean']:.{places}f}{width}{gap}" + (" **" if row.best else " *" if row.tied else "")
 
     cells = table.assign(cell=table.apply(cell, axis=1))
     order = list(dict.fromkeys(table.candidate)), list(dict.fromkeys(table.column))
@@ -151,11 +155,17 @@ def pooled_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _columns(report: Report, name: str) -> dict[str, tuple[float, float]]:
-    """Column to (value, loss): groups by absolute gap to retraining, test accuracy by what is missing to one."""
+    """Column to (value, loss): groups and the metrics of reports by their absolute gap to retraining, test accuracy by what is missing to one."""
     rows = report.groups[report.groups.candidate == name]
     result = {row.group: (row.accuracy, abs(row.accuracy - row.retrained)) for row in rows.itertuples()}
-    accuracy = float(report.summary.set_index("candidate").test_accuracy[name])
-    return {**result, "test": (accuracy, 1 - accuracy)}
+    summary = report.summary.set_index("candidate")
+    for metric in shown_metrics():
+        value = float(summary[metric.key].get(name, np.nan))
+        if metric.key == "test_accuracy":
+            result[TEST] = (value, 1 - value)
+        else:
+            result[str(metric.column)] = (value, abs(value - float(summary[metric.key]["Retrained"])))
+    return result
 
 
 def _half_width(values: np.ndarray) -> float:
