@@ -55,3 +55,25 @@ def trained(digits, tmp_path_factory):
     clients = fu.partition.dirichlet(digits.train.labels, 5, 1.0, seed=1)
     store = fu.Store(tmp_path_factory.mktemp("methods"))
     return fu.Federation(digits, clients, "cnn", fu.LocalTraining(epochs=1, batch=64), store=store).train(3, seed=0, record_updates=True)
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """A function after whose call training stops in its third round, once, with checkpoints after every round; it returns a list that
+    grows by one with each round begun."""
+    from fucore.federation import rounds
+
+    def arm():
+        monkeypatch.setattr(rounds, "CHECKPOINT_SECONDS", 0.0)
+        real, begun = rounds.one_round, []
+
+        def stops_once(*arguments):
+            begun.append(1)
+            if len(begun) == 3:
+                raise KeyboardInterrupt
+            return real(*arguments)
+
+        monkeypatch.setattr(rounds, "one_round", stops_once)
+        return begun
+
+    return arm

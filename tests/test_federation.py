@@ -277,24 +277,12 @@ def test_an_aggregation_rule_is_a_value_shared_by_training_retraining_and_recove
         dataclasses.replace(stored, server="size")
 
 
-def test_the_state_of_a_rule_is_checkpointed(stored, monkeypatch):
-    from fucore.federation import rounds
-
+def test_the_state_of_a_rule_is_checkpointed(stored, interrupt):
     fed = dataclasses.replace(stored, server=Momentum())
-    whole = dataclasses.replace(fed, store=None).train(4)
-    monkeypatch.setattr(rounds, "CHECKPOINT_SECONDS", 0.0)
-    real, calls = rounds.one_round, []
-
-    def fails_once(*arguments):
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    monkeypatch.setattr(rounds, "one_round", fails_once)
+    whole, begun = dataclasses.replace(fed, store=None).train(4), interrupt()
     with pytest.raises(KeyboardInterrupt):
         fed.train(4)
-    assert torch.equal(fed.train(4).weights, whole.weights) and len(calls) == 5
+    assert torch.equal(fed.train(4).weights, whole.weights) and len(begun) == 5
 
 
 def test_history_is_replayed_by_the_rule_itself(stored):
@@ -342,21 +330,9 @@ class Average(fu.Server):
         return state["weights"].mul_(0.5).add_(mean.float(), alpha=0.5)
 
 
-def test_a_rule_may_hand_out_its_state_and_call_it_anything(stored, monkeypatch):
-    from fucore.federation import rounds
-
+def test_a_rule_may_hand_out_its_state_and_call_it_anything(stored, interrupt):
     fed = dataclasses.replace(stored, server=Average())
-    whole = dataclasses.replace(fed, store=None).train(3)
-    monkeypatch.setattr(rounds, "CHECKPOINT_SECONDS", 0.0)
-    real, calls = rounds.one_round, []
-
-    def fails_once(*arguments):
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    monkeypatch.setattr(rounds, "one_round", fails_once)
+    whole, begun = dataclasses.replace(fed, store=None).train(3), interrupt()
     with pytest.raises(KeyboardInterrupt):
         fed.train(3)
-    assert torch.equal(fed.train(3).weights, whole.weights) and len(calls) == 4
+    assert torch.equal(fed.train(3).weights, whole.weights) and len(begun) == 4

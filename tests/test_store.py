@@ -122,22 +122,13 @@ def test_damage_is_noticed_set_aside_and_mended(stored, name, damage):
     assert len(list((stored.store.root / "damaged").iterdir())) == 1 and stored.store.get(good.key) is not None
 
 
-def test_an_interrupted_run_resumes_to_the_same_bits(stored, monkeypatch):
+def test_an_interrupted_run_resumes_to_the_same_bits(stored, interrupt):
     whole = dataclasses.replace(stored, store=None).train(4, seed=2)
-    monkeypatch.setattr(rounds, "CHECKPOINT_SECONDS", 0.0)
-    real, calls = rounds.one_round, []
-
-    def fails_in_third_round(*arguments):
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    monkeypatch.setattr(rounds, "one_round", fails_in_third_round)
+    begun = interrupt()
     with pytest.raises(KeyboardInterrupt):
         stored.train(4, seed=2)
     resumed = stored.train(4, seed=2)
-    assert len(calls) == 5, "two rounds, the interrupted third, then the third and fourth"
+    assert len(begun) == 5, "two rounds, the interrupted third, then the third and fourth"
     assert torch.equal(resumed.weights, whole.weights)
     assert [{key: row[key] for key in row if key != "seconds"} for row in resumed.history] == [
         {key: row[key] for key in row if key != "seconds"} for row in whole.history
