@@ -32,7 +32,7 @@ from safetensors.torch import load_file, save
 
 from ..errors import FucoreError, require, require_number
 from ..machine import cache_folder
-from .files import bytes_on_disk, write_atomically
+from .files import appearing, bytes_on_disk, write_atomically
 from .run import Cost, Run
 
 BYTES_A_WEIGHT = 4
@@ -147,26 +147,18 @@ class Store:
         Rows go to disk one by one, so memory does not grow with the clients.
         """
         path = self.checkpoint_folder(key) / "updates" / f"{round_number:06d}.safetensors"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch, row = path.with_name(f"{path.name}.{uuid.uuid4().hex}"), BYTES_A_WEIGHT * size
+        row = BYTES_A_WEIGHT * size
         header = {"updates": {"dtype": "F32", "shape": [clients, size], "data_offsets": [0, clients * row]}}
         encoded = json.dumps(header).encode()
         encoded += b" " * (-len(encoded) % 8)
-        try:
-            with open(scratch, "wb") as file:
-                file.write(len(encoded).to_bytes(8, "little") + encoded)
+        with appearing(path) as file:
+            file.write(len(encoded).to_bytes(8, "little") + encoded)
 
-                def write(place: int, update: torch.Tensor) -> None:
-                    file.seek(8 + len(encoded) + place * row)
-                    file.write(update.detach().cpu().contiguous().numpy().tobytes())
+            def write(place: int, update: torch.Tensor) -> None:
+                file.seek(8 + len(encoded) + place * row)
+                file.write(update.detach().cpu().contiguous().numpy().tobytes())
 
-                yield write
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(scratch, path)
-        except BaseException:
-            scratch.unlink(missing_ok=True)
-            raise
+            yield write
 
     def checkpoint_folder(self, key: str) -> pathlib.Path:
         """Where the unfinished state of a run lies."""
