@@ -5,7 +5,8 @@ With predictions A and B and the label Y, all discrete::
     I(A,B;Y) = redundancy + unique(A) + unique(B) + synergy,   I(A;Y) = redundancy + unique(A),   I(B;Y) = redundancy + unique(B)
 
 Four terms, three equations: a measure of redundancy settles the rest.  ``"imin"`` is Williams and Beer's, ``"broja"`` that
-of Bertschinger et al. (2014), both by the library ``dit``.  All in bits.
+of Bertschinger et al. (2014).  All in bits.  (The tests compare both with the library ``dit``, whose optimiser for BROJA starts at
+random and sometimes stops short: 0.98 bits of synergy for XOR.)
 """
 
 from __future__ import annotations
@@ -55,17 +56,34 @@ def joint_counts(a, b, labels, classes: int) -> np.ndarray:
 
 
 def decompose(joint: np.ndarray, measure: str = "broja") -> dict[str, float]:
-    """The four terms of ``joint`` (counts or probabilities [A, B, Y]) by ``dit``."""
+    """The four terms of ``joint`` (counts or probabilities [A, B, Y], any number of values each)."""
     require_choice("measure", measure, ("imin", "broja"))
+    joint = np.asarray(joint, float)
     require(joint.ndim == 3 and joint.sum() > 0 and (joint >= 0).all(), "joint must hold non-negative counts of (a, b, y).")
-    import dit
-    from dit.pid import PID_BROJA, PID_WB
+    return dict(zip(TERMS, _terms(joint / joint.sum(), measure, _least_informative).tolist()))
 
-    places = np.argwhere(joint > 0)
-    outcomes = [tuple(str(value) for value in place) for place in places]
-    distribution = dit.Distribution(outcomes, (joint[joint > 0] / joint.sum()).tolist())
-    result = {"imin": PID_WB, "broja": PID_BROJA}[measure](distribution)
-    return dict(zip(TERMS, (float(result[node]) for node in (((0,), (1,)), ((0,),), ((1,),), ((0, 1),)))))
+
+def _least_informative(p: np.ndarray, tolerance: float = 1e-8, most: int = 20_000) -> np.ndarray:
+    """The Q of BROJA: of all with P's marginals (A, Y) and (B, Y) the one with the least I(A,B;Y), [A, B, Y].
+
+    I(A,B;Y) is the least divergence of Q from P(y) R(a,b) over all R; both are convex, so each is set to its best in turn: R to
+    Q's marginal, each Q(a,b|y) to the coupling of P(a|y) and P(b|y) that is next to R, by proportional fitting.
+    """
+    of_a, of_b = p.sum(1)[:, None], p.sum(0)[None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        q, before = np.nan_to_num(of_a * of_b / p.sum((0, 1))), np.inf
+        for _ in range(most):
+            information = _information(_joined(q))
+            if before - information < tolerance:
+                break
+            before, q = information, np.where(q > 0, q.sum(-1, keepdims=True), 0.0)
+            for _ in range(200):
+                q = np.nan_to_num(q * (of_a / q.sum(1)[:, None]))
+                miss = np.abs(q.sum(0)[None] - of_b).max()
+                q = np.nan_to_num(q * (of_b / q.sum(0)[None]))
+                if miss < 1e-13:
+                    break
+    return q
 
 
 def decompose_binary(joint: np.ndarray, measure: str = "broja") -> np.ndarray:
@@ -77,17 +95,27 @@ def decompose_binary(joint: np.ndarray, measure: str = "broja") -> np.ndarray:
     """
     require_choice("measure", measure, ("imin", "broja"))
     p = joint / joint.sum(axis=(-3, -2, -1), keepdims=True)
-    of_a, of_b, of_both = (_information(pair) for pair in (p.sum(-2), p.sum(-3), p.reshape(*p.shape[:-3], 4, 2)))
+    return _terms(p, measure, _least_informative_bits)
+
+
+def _terms(p: np.ndarray, measure: str, least_informative) -> np.ndarray:
+    """The four terms of joints [..., A, B, Y], [..., 4]."""
+    of_a, of_b, of_both = (_information(pair) for pair in (p.sum(-2), p.sum(-3), _joined(p)))
     if measure == "imin":
         label = p.sum((-3, -2))
         specific = np.stack([_specific(p.sum(-2), label[..., None, :]), _specific(p.sum(-3), label[..., None, :])])
         redundancy = (label * specific.min(axis=0)).sum(-1)
     else:
-        redundancy = of_a + of_b - _information(_least_informative(p).reshape(*p.shape[:-3], 4, 2))
+        redundancy = of_a + of_b - _information(_joined(least_informative(p)))
     return np.stack([redundancy, of_a - redundancy, of_b - redundancy, of_both - of_a - of_b + redundancy], axis=-1)
 
 
-def _least_informative(p: np.ndarray, halvings: int = 35) -> np.ndarray:
+def _joined(p: np.ndarray) -> np.ndarray:
+    """Both sources as one, [..., A, B, Y] to [..., A B, Y]."""
+    return p.reshape(*p.shape[:-3], -1, p.shape[-1])
+
+
+def _least_informative_bits(p: np.ndarray, halvings: int = 35) -> np.ndarray:
     """The Q of BROJA: by label y the one free number is t[y] = q(1,1,y); the derivatives of I(A,B;Y) are bisected, that by t[1]
     for each t[0] and that by t[0] at the best t[1], which is convex too."""
     a, b, label = p.sum(-2)[..., 1, :], p.sum(-3)[..., 1, :], p.sum((-3, -2))
@@ -107,7 +135,7 @@ def _least_informative(p: np.ndarray, halvings: int = 35) -> np.ndarray:
             under, over = np.where(slope < 0, t[..., y], under), np.where(slope < 0, over, t[..., y])
 
     bisect(0, lambda: bisect(1, lambda: None))
-    return cells()
+    return cells().reshape(p.shape)
 
 
 def _information(pair: np.ndarray) -> np.ndarray:
