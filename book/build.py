@@ -1,11 +1,13 @@
 """Execute, record and render the book.
 
-    python book/build.py book      execute every notebook (quick profile, embedded data) and render the fresh results
-    python book/build.py record    execute every notebook and keep the results as notebooks/*.ipynb
+    python book/build.py book      execute every chapter that changed (quick profile, embedded data) and render the fresh results
+    python book/build.py execute   only execute them
+    python book/build.py record    execute them and keep the results as notebooks/*.ipynb
     python book/build.py cells     format the notebooks' code, and write the comments of their parameters anew, from the catalogue
     python book/build.py render    render the recordings in notebooks/*.ipynb; needs neither torch nor a kernel
 
-``notebooks/<name>.md`` is the only file edited by hand; ``notebooks/<name>.ipynb`` is a recorded run of it.
+``--chapter 06`` executes one chapter alone.  ``notebooks/<name>.md`` is the only file edited by hand; ``notebooks/<name>.ipynb``
+is a recorded run of it.
 """
 
 from __future__ import annotations
@@ -13,65 +15,20 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import pathlib
-import re
 import shutil
 import subprocess
 import sys
-import tempfile
-import time
 
-import nbformat
+import executing
+from texts import BUILD, NOTEBOOKS, ROOT, formatted, twins, with_comments
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-NOTEBOOKS, BUILD = ROOT / "notebooks", ROOT / "_build"
-NOTEBOOK_WIDTH = ("--line-length", "110")
-WIDGETS = ("application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json")
-
-
-def twins() -> list[pathlib.Path]:
-    """The text notebooks, in reading order."""
-    return sorted(NOTEBOOKS.glob("*.md"))
-
-
-def unexecuted(text: pathlib.Path) -> nbformat.NotebookNode:
-    """The notebook that a text twin describes, with stable cell ids and no outputs."""
-    import jupytext
-
-    return normalised(jupytext.read(text))
-
-
-def with_comments(text: str) -> str:
-    """A text notebook whose parameters say what they are and may be, as :func:`fucore.companion.params.comment` has it."""
-    from fucore.companion.params import comment
-
-    lines, inside = [], False
-    for line in text.split("\n"):
-        inside = ":tags: [parameters" in line or (inside and line != "```")
-        found = re.match(r"(\w+) = (.*?)  # ", line) if inside else None
-        lines.append(f"{found[1]} = {found[2]}  # {comment(found[1])}" if found else line)
-    return "\n".join(lines)
-
-
-def formatted(text: str) -> str:
-    """A text notebook with its code formatted by ruff, as cells of a notebook: the semicolon that hides an output stays."""
-    fences = list(re.finditer(r"(?ms)^```\{code-cell\} ipython3\n((?::tags: .*?\n)?\n?)(.*?)^```$", text))
-    kept = ["parameters" in fence[1] for fence in fences]
-    cells = [nbformat.v4.new_code_cell(fence[2].rstrip("\n")) for fence, keep in zip(fences, kept) if not keep]
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "notebook.ipynb"
-        nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
-        ruff = pathlib.Path(sys.executable).with_name("ruff")
-        subprocess.run([ruff, "format", "-q", "--config", ROOT / "pyproject.toml", *NOTEBOOK_WIDTH, path], check=True)
-        sources = iter(cell.source for cell in nbformat.read(path, 4).cells)
-    parts, end = [], 0
-    for fence, keep in zip(fences, kept):
-        parts += [text[end : fence.start(2)], fence[2] if keep else next(sources) + "\n"]
-        end = fence.end(2)
-    return "".join([*parts, text[end:]])
+HTML = BUILD / "html"
+SOURCES = (ROOT / "book", ROOT / "fucore", ROOT / "_config.yml", ROOT / "_toc.yml", NOTEBOOKS / "timings.json")
 
 
 def api_page() -> str:
@@ -90,34 +47,6 @@ def api_page() -> str:
     return "\n".join(parts)
 
 
-def execute(text: pathlib.Path, folder: pathlib.Path) -> dict:
-    """Run a text notebook with papermill into ``folder``, normalised; returns what it depends on, see :func:`stale`."""
-    import papermill
-
-    folder.mkdir(parents=True, exist_ok=True)
-    source, target = folder / f"{text.stem}.source.ipynb", folder / f"{text.stem}.ipynb"
-    nbformat.write(unexecuted(text), source)
-    trace = folder / f"{text.stem}.trace"
-    trace.write_text("")
-    with _environment(FUCORE_RECORDING="1", FUCORE_PROGRESS="0", FUCORE_TRACE=str(trace), OMP_WAIT_POLICY="passive"):
-        papermill.execute_notebook(
-            source,
-            target,
-            kernel_name="python3",
-            cwd=ROOT,
-            log_output=False,
-            extra_arguments=["--log-level=40"],  # the kernel's warning about its local connection is no news here
-            progress_bar={"desc": text.stem, "leave": True},
-        )
-    source.unlink()
-    nbformat.write(normalised(nbformat.read(target, 4)), target)
-    depends = {"text": _sha256(text.read_bytes()), "file": {}, "reads": {}, "finds": {}}
-    for kind, name, digest in map(json.loads, trace.read_text().splitlines()):
-        depends[kind][name] = digest
-    trace.unlink()
-    return depends
-
-
 def stale(recorded: dict) -> list[str]:
     """Why recordings are older than what they read, one sentence each; ``recorded``: chapter to what it depends on.
 
@@ -127,13 +56,12 @@ def stale(recorded: dict) -> list[str]:
     reasons = []
     for text in twins():
         depends = recorded.get(text.stem)
-        if depends is None or depends["text"] != _sha256(text.read_bytes()):
+        if depends is None or depends["text"] != hashlib.sha256(text.read_bytes()).hexdigest():
             reasons.append(f"notebooks/{text.stem}.ipynb is a recording of another text")
             continue
-        for name, digest in depends["file"].items():
-            path = ROOT / "fucore" / name
-            if not path.exists() or _sha256(path.read_bytes()) != digest:
-                reasons.append(f"notebooks/{text.stem}.ipynb was recorded with another fucore/{name}")
+        for name, digest in (depends["file"] | depends["folder"]).items():
+            if executing.digest(ROOT / name) != digest:
+                reasons.append(f"notebooks/{text.stem}.ipynb was recorded with another {name}")
         for claim, digest in depends["reads"].items():
             chapter, now = found.get(claim, ("no chapter", ""))
             if now != digest:
@@ -141,116 +69,129 @@ def stale(recorded: dict) -> list[str]:
     return reasons
 
 
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def render(notebooks: dict[str, pathlib.Path]) -> pathlib.Path:
+    """Render the book with these executed notebooks, by chapter; returns its first page.
 
-
-def normalised(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """The same notebook without anything that differs from run to run: random ids, times, progress bars, live widgets."""
-    for place, cell in enumerate(notebook.cells):
-        cell.id = hashlib.sha256(f"{place}\n{cell.source}".encode()).hexdigest()[:12]
-        cell.metadata = {key: value for key, value in cell.metadata.items() if key == "tags" and value}
-        if cell.cell_type == "code":
-            cell.outputs = _joined([_plain_output(output) for output in cell.outputs if output.get("name") != "stderr"])
-    notebook.metadata = {
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"},
-        "jupytext": {"text_representation": {"extension": ".md", "format_name": "myst"}},
-    }
-    notebook.nbformat, notebook.nbformat_minor = 4, 5
-    return notebook
-
-
-def _joined(outputs: list) -> list:
-    """Printed text in one piece: a busy machine's kernel sends it in several."""
-    joined = []
-    for output in outputs:
-        if joined and output.output_type == joined[-1].output_type == "stream":
-            joined[-1].text += output.text
-        else:
-            joined.append(output)
-    return joined
-
-
-def _plain_output(output):
-    if "data" in output:
-        output["data"] = {kind: content for kind, content in output["data"].items() if kind not in WIDGETS}
-        if "text/plain" in output["data"]:  # an object without a name of its own is called by its address
-            output["data"]["text/plain"] = re.sub(r" at 0x[0-9a-f]+", "", output["data"]["text/plain"])
-    if "metadata" in output:
-        output["metadata"] = {}
-    return output
-
-
-def execute_all(folder: pathlib.Path) -> tuple[dict[str, int], dict[str, dict]]:
-    """Execute every notebook into ``folder``; returns the seconds each took, rounded to ten, and what each depends on."""
-    seconds, depends = {}, {}
-    for number, text in enumerate(twins(), start=1):
-        print(f"[{number}/{len(twins())}] {text.stem}", flush=True)
-        began = time.perf_counter()
-        depends[text.stem] = execute(text, folder)
-        seconds[text.stem] = max(10, round((time.perf_counter() - began) / 10) * 10)
-    return seconds, depends
-
-
-def render(notebooks: pathlib.Path) -> pathlib.Path:
-    """Render the book with the executed notebooks in a folder; returns its first page."""
-    stage = BUILD / "stage"
+    A book that was rendered from the same bytes stays as it is; the old one stays until the new one is complete.
+    """
+    for path in notebooks.values():
+        if not path.exists():
+            raise SystemExit(f"{path.relative_to(ROOT)} is missing: run 'make record' first.")
+    made_from = _made_from(notebooks)
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads((HTML / ".made").read_text()) == {"from": made_from, "files": _sizes(HTML)}:
+            return HTML / "index.html"
+    stage, fresh = BUILD / "stage", BUILD / "rendering"
     shutil.rmtree(stage, ignore_errors=True)
+    shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(ROOT / "book", stage / "book", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, stage)
     (stage / "book" / "api.md").write_text(api_page())
     (stage / "notebooks").mkdir()
-    for text in twins():
-        executed = notebooks / f"{text.stem}.ipynb"
-        if not executed.exists():
-            raise SystemExit(f"{executed.relative_to(ROOT)} is missing: run 'make record' first.")
-        shutil.copy(executed, stage / "notebooks")
-    shutil.copy(NOTEBOOKS / "timings.json", stage / "notebooks")
-    shutil.rmtree(BUILD / "html", ignore_errors=True)
+    for path in (*notebooks.values(), NOTEBOOKS / "timings.json"):
+        shutil.copy(path, stage / "notebooks")
     jupyter_book = pathlib.Path(sys.executable).with_name("jupyter-book")
-    command = [jupyter_book, "build", stage, "--path-output", ROOT, "-n", "-W", "--keep-going", "-q"]
+    command = [jupyter_book, "build", stage, "--path-output", fresh, "-n", "-W", "--keep-going", "-q"]
     if subprocess.run(command).returncode != 0:
         raise SystemExit("The book could not be rendered; the warnings above say why.")
-    return BUILD / "html" / "index.html"
+    html = fresh / "_build" / "html"
+    (html / ".made").write_text(json.dumps({"from": made_from, "files": _sizes(html)}))
+    shutil.rmtree(HTML, ignore_errors=True)
+    os.replace(html, HTML)
+    shutil.rmtree(fresh, ignore_errors=True)
+    return HTML / "index.html"
+
+
+def _made_from(notebooks: dict[str, pathlib.Path]) -> str:
+    files = [*notebooks.values()]
+    for source in SOURCES:
+        files += sorted(each for each in source.rglob("*") if "__pycache__" not in each.parts) if source.is_dir() else [source]
+    parts = [(each.name, hashlib.sha256(each.read_bytes()).hexdigest()) for each in files if each.is_file()]
+    return hashlib.sha256(json.dumps([parts, executing.environment()]).encode()).hexdigest()
+
+
+def _sizes(folder: pathlib.Path) -> dict[str, int]:
+    return {
+        str(each.relative_to(folder)): each.stat().st_size for each in sorted(folder.rglob("*")) if each.is_file() and each.name != ".made"
+    }
 
 
 @contextlib.contextmanager
-def _environment(**values):
-    before = {key: os.environ.get(key) for key in values}
-    os.environ.update(values)
-    try:
+def alone():
+    """Builds of one book, one after the other: they share ``_build``."""
+    BUILD.mkdir(exist_ok=True)
+    with open(BUILD / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("Waiting for another build of this book to end.", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-    finally:
-        for key, value in before.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
-                os.environ[key] = value
+
+
+def chapter_of(name: str) -> pathlib.Path:
+    """The text of a chapter by its number or the beginning of its name; raises ``SystemExit`` if there is none, or several."""
+    found = [text for text in twins() if text.stem.startswith(name)]
+    if len(found) != 1:
+        raise SystemExit(
+            f"{name!r} is {'several chapters' if found else 'no chapter'}: choose of {', '.join(text.stem for text in twins())}."
+        )
+    return found[0]
+
+
+def execute(chapters: list[pathlib.Path] | None) -> None:
+    """Execute what is stale of these chapters, all without them; raises ``SystemExit`` with what failed."""
+    try:
+        failed = executing.execute_all(chapters)
+    except KeyboardInterrupt:
+        raise SystemExit("Stopped. What is finished is kept; the next call goes on from there.") from None
+    if failed:
+        raise SystemExit(
+            f"{len(failed)} of {len(twins())} chapters were not executed (above); the others are kept. The next call tries again."
+        )
+
+
+def shown(chapters: list[pathlib.Path] | None) -> dict[str, pathlib.Path]:
+    """The notebook to show of each chapter: its execution, or for one that was not asked for and has none its recording."""
+    paths = {}
+    for text in twins():
+        executed = executing.FOLDER / f"{text.stem}.ipynb"
+        if chapters is not None and text not in chapters and (why := executing.why_stale(text)):
+            print(f"{text.stem} is shown as it was {'executed' if executed.exists() else 'recorded'} before: {why}.")
+        paths[text.stem] = executed if executed.exists() or chapters is None else NOTEBOOKS / executed.name
+    return paths
+
+
+def record() -> None:
+    """Keep the executions of all chapters as recordings, with what they depend on."""
+    depends = {text.stem: executing.depends(text.stem) for text in twins()}
+    for text in twins():
+        shutil.copy(executing.FOLDER / f"{text.stem}.ipynb", NOTEBOOKS)
+    (NOTEBOOKS / "recorded.json").write_text(json.dumps(depends, indent=1, sort_keys=True) + "\n")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("book", "record", "render", "cells"))
-    what = parser.parse_args().what
+    parser.add_argument("what", choices=("book", "execute", "record", "render", "cells"))
+    parser.add_argument("--chapter", default="", help="execute this one alone, such as 06")
+    arguments = parser.parse_args()
+    what, chapters = arguments.what, [chapter_of(arguments.chapter)] if arguments.chapter else None
     if what == "cells":
         for text in twins():
             text.write_text(formatted(with_comments(text.read_text())))
         return
-    if what == "record":
-        seconds, depends = execute_all(BUILD / "record")
-        for text in twins():
-            os.replace(BUILD / "record" / f"{text.stem}.ipynb", NOTEBOOKS / f"{text.stem}.ipynb")
-        (NOTEBOOKS / "timings.json").write_text(json.dumps(seconds, indent=1, sort_keys=True) + "\n")
-        (NOTEBOOKS / "recorded.json").write_text(json.dumps(depends, indent=1, sort_keys=True) + "\n")
-        return
-    if what == "render" and (reasons := stale(json.loads((NOTEBOOKS / "recorded.json").read_text()))):
-        raise SystemExit("\n".join([*reasons, "Run 'make record', or 'make book' for fresh results."]))
-    if what == "book":
-        execute_all(BUILD / "fresh")
-    first = render(BUILD / "fresh" if what == "book" else NOTEBOOKS)
-    print(f"\nThe book is ready. Open {first.as_uri()}")
+    with alone():
+        if what != "render":
+            execute(chapters)
+        if what == "record":
+            record()
+        elif what == "render":
+            if reasons := stale(json.loads((NOTEBOOKS / "recorded.json").read_text())):
+                raise SystemExit("\n".join([*reasons, "Run 'make record', or 'make book' for fresh results."]))
+        if what in ("book", "render"):
+            notebooks = shown(chapters) if what == "book" else {text.stem: NOTEBOOKS / f"{text.stem}.ipynb" for text in twins()}
+            print(f"\nThe book is ready. Open {render(notebooks).as_uri()}")
 
 
 if __name__ == "__main__":

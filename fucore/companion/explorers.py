@@ -15,7 +15,6 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import require
-from .tracing import traced
 from .widgets import CLASS_COLOURS, Explorer, Frame, Held, Row, logarithmic, shown
 
 RESULTS = pathlib.Path(__file__).parent / "results"
@@ -42,7 +41,7 @@ WORDS = {"too little": "Too little forgotten", "as retraining": "As retraining",
 
 def kept_ratio_by_alpha() -> dict[tuple[float, str, str], dict[str, Any]]:
     """The kept grid, (alpha, model, group) to its numbers; a model is ``Original`` or a pruning ratio such as ``0.4``."""
-    with open(traced(RESULTS / "ratio_by_alpha_cifar10.csv"), newline="", encoding="utf-8") as file:
+    with open(RESULTS / "ratio_by_alpha_cifar10.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     words = ("candidate", "group", "answer")
     numbers: list[dict[str, Any]] = [{key: value if key in words else float(value or "nan") for key, value in row.items()} for row in rows]
@@ -59,7 +58,7 @@ def ratio_by_alpha(alpha: float | None = None, compute: Callable[..., Frame] | N
     alphas = tuple(sorted({alpha for alpha, _, _ in grid}))
     ratios = tuple(sorted({float(model) for _, model, _ in grid if model != "Original"}))
     require(alpha is None or alpha in alphas, f"alpha is {alpha!r}, but the kept grid has: {', '.join(map(shown, alphas))}.")
-    record = json.loads(traced(RESULTS / "ratio_by_alpha_cifar10.json").read_text())
+    record = json.loads((RESULTS / "ratio_by_alpha_cifar10.json").read_text())
     setting = (
         f" {record['clients']} clients, network {record['model']}, {record['rounds']} rounds, unlearning takes {record['recovery_rounds']};"
         f" mean of {record['leaving']} clients that leave one at a time, {record['retrained']} retrained models each."

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pathlib
 
 import numpy as np
@@ -15,10 +16,10 @@ import pandas as pd
 from ..errors import require, require_choice
 from ..federation.federation import Federation
 from ..runs.files import write_atomically
-from ..runs.fingerprint import hash_of, hash_of_code, plain
+from ..runs.fingerprint import hash_of, hash_of_modules, loaded_modules, plain
 from ..runs.run import provenance
 from ..runs.store import Store
-from .tracing import trace, traced
+from .tracing import trace
 
 FOLDER = pathlib.Path(__file__).parent / "papers"
 #: What a run can say about a claim.
@@ -66,13 +67,13 @@ def rules() -> pd.DataFrame:
 
     Bounds belong to the region.  All rows of a part must hold.
     """
-    table = pd.read_csv(traced(FOLDER / "rules.csv"))
+    table = pd.read_csv(FOLDER / "rules.csv")
     return table.fillna({"low": -np.inf, "high": np.inf})
 
 
 def claims() -> pd.DataFrame:
     """The papers' tables, figures and claims: ``paper, item, claim, printed, chapter``, one row each, by a short name."""
-    return pd.read_csv(traced(FOLDER / "claims.csv"), index_col="name", keep_default_na=False)
+    return pd.read_csv(FOLDER / "claims.csv", index_col="name", keep_default_na=False)
 
 
 def note(
@@ -86,14 +87,17 @@ def note(
     """Keep what a run says about a claim, ``ours`` in words and numbers, and return the verdict of :func:`judge`.
 
     ``basis``: on how much it rests (data, profile, changed parameters, models and runs), such as ``basis`` of
-    :class:`fucore.companion.params.Parameters` says.  Kept in the federation's store with where it comes from; without a store nothing is kept.
+    :class:`fucore.companion.params.Parameters` says.  Kept in the federation's store (in ``$FUCORE_FINDINGS`` where the book is executed) with where it comes from; without a store
+    nothing is kept.
     """
     judgement = judge(claim, statistics, decided)
-    trace("finds", claim, _content(ours, judgement, basis))
     if federation.store is not None:
-        record = {"ours": ours, "verdict": judgement, "basis": basis, "statistics": plain(statistics), "code": _rules_and_code()}
+        modules = loaded_modules()
+        record = {"ours": ours, "verdict": judgement, "basis": basis, "statistics": plain(statistics)}
+        record |= {"modules": modules, "code": _rules_and_code(modules), "content": hash_of([ours, judgement, basis])}
         record |= {"provenance": provenance(federation.data), "local": dataclasses.asdict(federation.local)}
         write_atomically(_folder(federation.store) / f"{claim}.json", json.dumps(record).encode())
+        trace("finds", claim, record["content"])
     return judgement
 
 
@@ -106,21 +110,18 @@ def noted(store: Store) -> pd.DataFrame:
     for name in table.index:
         try:
             record = json.loads((_folder(store) / f"{name}.json").read_text())
-            old = "" if record["code"] == _rules_and_code() else " (found by other code: run the chapter again)"
-            trace("reads", name, _content(record["ours"], record["verdict"], record["basis"]))
+            old = "" if record["code"] == _rules_and_code(record["modules"]) else " (found by other code: run the chapter again)"
             rows[name] = {"ours": record["ours"] + old, "verdict": record["verdict"], "basis": record["basis"]}
+            trace("reads", name, record["content"])
         except (OSError, ValueError, KeyError):
             rows[name] = {"ours": "not run yet", "verdict": "–", "basis": "–"}
     return table.join(pd.DataFrame(rows).T)
 
 
-def _rules_and_code() -> str:
-    return hash_of([hash_of_code(), (FOLDER / "rules.csv").read_text()])
-
-
-def _content(ours: str, verdict: str, basis: str) -> bytes:
-    return json.dumps([ours, verdict, basis]).encode()
+def _rules_and_code(modules: list[str]) -> str:
+    return hash_of([hash_of_modules(modules), (FOLDER / "rules.csv").read_text()])
 
 
 def _folder(store: Store) -> pathlib.Path:
-    return store.root / "findings"
+    """Chapters of one build tell each other what they found, not what somebody found with other parameters."""
+    return pathlib.Path(os.environ.get("FUCORE_FINDINGS") or store.root / "findings")

@@ -16,6 +16,7 @@ import json
 import pathlib
 import sys
 import types
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -42,6 +43,16 @@ def hash_tensor(tensor: torch.Tensor) -> str:
 def hash_of_code(*modules: str) -> str:
     """Hash of what these modules of fucore and all they import compute; without names of the whole library."""
     return hash_of({name: _syntax(name) for name in reached(*(modules or _all_modules()))})
+
+
+def hash_of_modules(names: Iterable[str]) -> str:
+    """Hash of these modules' code alone; a module that is no more has none."""
+    return hash_of({name: _syntax(name) if _find(name) else "" for name in sorted(names)})
+
+
+def loaded_modules() -> list[str]:
+    """Names of fucore's modules that this process has imported, presentation excepted."""
+    return sorted(name for name in list(sys.modules) if _of_fucore(name) and name not in PRESENTATION)
 
 
 def reached(*modules: str) -> list[str]:

@@ -12,7 +12,6 @@ import pathlib
 import pandas as pd
 
 from ...errors import require_choice
-from ..tracing import traced
 
 #: Columns of the groups in tables of Wei et al., with their headings, from the most memorized on.
 GROUPS = {"g95_100": "95–100 %", "g90_95": "90–95 %", "g85_90": "85–90 %", "g80_85": "80–85 %", "g0_80": "0–80 %"}
@@ -22,9 +21,10 @@ HEADINGS = GROUPS | {"forget_acc": "forget acc.", "test_acc": "test acc."}
 
 def table(name: str) -> pd.DataFrame:
     """A printed table by name, such as ``table1_main``."""
-    folder = pathlib.Path(__file__).parent
-    require_choice("table", name, sorted(path.stem for path in folder.glob("*.csv") if "table" in path.stem))
-    return pd.read_csv(traced(folder / f"{name}.csv"))
+    path = pathlib.Path(__file__).parent / f"{name}.csv"
+    if not (path.is_file() and "table" in name):
+        require_choice("table", name, sorted(path.stem for path in path.parent.glob("*.csv") if "table" in path.stem))
+    return pd.read_csv(path)
 
 
 def printed(name: str, setting: str = "", measured: tuple[str, ...] = ("test_acc",)) -> pd.DataFrame:

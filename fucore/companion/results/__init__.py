@@ -8,21 +8,25 @@ import pathlib
 import pandas as pd
 
 from ...errors import require_choice
-from ..tracing import traced
 
 FOLDER = pathlib.Path(__file__).parent
 
 
 def table(name: str) -> pd.DataFrame:
     """A kept table by name, such as ``all_methods_mnist5k``."""
-    require_choice("table", name, sorted(path.name.removesuffix(".csv") for path in FOLDER.glob("*.csv")))
-    return pd.read_csv(traced(FOLDER / f"{name}.csv"))
+    return pd.read_csv(_kept("table", name, ".csv"))
 
 
 def record(name: str) -> dict:
     """Where a kept result comes from: versions, data, settings."""
-    require_choice("record", name, sorted(path.stem for path in FOLDER.glob("*.json")))
-    return json.loads(traced(FOLDER / f"{name}.json").read_text())
+    return json.loads(_kept("record", name, ".json").read_text())
+
+
+def _kept(what: str, name: str, suffix: str) -> pathlib.Path:
+    path = FOLDER / f"{name}{suffix}"
+    if not path.is_file():  # all are listed only for the sentence: who reads one does not depend on the others
+        require_choice(what, name, sorted(path.name.removesuffix(suffix) for path in FOLDER.glob(f"*{suffix}")))
+    return path
 
 
 def keep(name: str, tables: dict[str, pd.DataFrame], origin: dict) -> None:
