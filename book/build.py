@@ -60,7 +60,7 @@ def stale(recorded: dict) -> list[str]:
             reasons.append(f"notebooks/{text.stem}.ipynb is a recording of another text")
             continue
         for name, digest in (depends["file"] | depends["folder"]).items():
-            if executing.digest(ROOT / name) != digest:
+            if executing.digest_of(ROOT / name) != digest:
                 reasons.append(f"notebooks/{text.stem}.ipynb was recorded with another {name}")
         for claim, digest in depends["reads"].items():
             chapter, now = found.get(claim, ("no chapter", ""))

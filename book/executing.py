@@ -42,36 +42,48 @@ KINDS = ("file", "folder", "code", "reads", "finds")
 
 def why_stale(text: pathlib.Path) -> str | None:
     """Why a chapter must be executed, in words, or ``None`` if what is kept is of its present sources."""
-    try:
-        kept = json.loads((FOLDER / f"{text.stem}.json").read_text())
-        if _sha256((FOLDER / f"{text.stem}.ipynb").read_bytes()) != kept["notebook"]:
-            return "its execution is damaged"
-        if kept["text"] != _sha256(text.read_bytes()):
-            return "its text changed"
-        if kept["environment"] != environment():
-            return "other versions are installed, or this is another machine"
-        for name, digest in (kept["file"] | kept["folder"] | kept["code"]).items():
-            if digest(ROOT / name) != digest:
-                return f"{name} changed"
-        for claim, digest in kept["finds"].items():
-            if json.loads((FINDINGS / f"{claim}.json").read_text())["content"] != digest:
-                return f"what it found about {claim} was overwritten"
-        if kept["reads"] and kept["reads"] != findings():
-            return "other chapters found something else"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    kept = _kept(text.stem)
+    if kept is None:
         return "it was not executed yet"
+    if kept["text"] != _sha256(text.read_bytes()):
+        return "its text changed"
+    if kept["environment"] != environment():
+        return "other versions are installed, or this is another machine"
+    for name, digest in (kept["file"] | kept["folder"] | kept["code"]).items():
+        if digest_of(ROOT / name) != digest:
+            return f"{name} changed"
+    for claim, digest in kept["finds"].items():
+        if _found(claim) != digest:
+            return f"what it found about {claim} was overwritten"
+    if kept["reads"] and kept["reads"] != findings():
+        return "other chapters found something else"
+    return None
+
+
+def _kept(stem: str) -> dict | None:
+    """What the kept execution of a chapter depended on; ``None`` if there is none, or a damaged one."""
+    with contextlib.suppress(OSError, ValueError):
+        kept = json.loads((FOLDER / f"{stem}.json").read_text())
+        if {"notebook", "text", "environment", "seconds", *KINDS} <= set(kept):
+            return kept if _sha256((FOLDER / f"{stem}.ipynb").read_bytes()) == kept["notebook"] else None
+    return None
+
+
+def _found(claim: str) -> str | None:
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        return json.loads((FINDINGS / f"{claim}.json").read_text())["content"]
     return None
 
 
 def findings() -> dict[str, str]:
     """What the kept executions of all chapters found: claim to digest."""
     found: dict[str, str] = {}
-    for text in twins():
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            found |= json.loads((FOLDER / f"{text.stem}.json").read_text())["finds"]
+    for kept in filter(None, (_kept(text.stem) for text in twins())):
+        found |= kept["finds"]
     return found
 
 
+@functools.cache
 def environment() -> str:
     """Digest of what is installed, of the interpreter and of the kind of machine: equal where the same bits are to be expected."""
     installed = sorted({(each.metadata["Name"], each.version) for each in importlib.metadata.distributions()})
@@ -86,7 +98,7 @@ def _processor() -> list[str]:
     return [platform.processor()]
 
 
-def digest(path: pathlib.Path) -> str:
+def digest_of(path: pathlib.Path) -> str:
     """As the tracing in the kernel has it: of a file's content, or of the names in a folder."""
     if path.is_dir():
         names = sorted(name for name in os.listdir(path) if name != "__pycache__" and not name.endswith((".py", ".pyc")))
@@ -100,7 +112,7 @@ def _sha256(content: bytes) -> str:
 
 def depends(stem: str) -> dict:
     """What the kept execution of a chapter depended on, without what is true of this machine only."""
-    kept = json.loads((FOLDER / f"{stem}.json").read_text())
+    kept = _kept(stem) or {}
     return {key: kept[key] for key in ("text", "file", "folder", "reads", "finds")}
 
 
@@ -220,8 +232,9 @@ class Server:
 def _side_by_side(texts: list[pathlib.Path], of: int, jobs: int | None, server: Server) -> list[str]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     jobs = min(jobs or cores, len(texts))
-    seconds, failed, running, done = expected(), [], [], of - len(texts)
-    waiting = sorted(texts, key=lambda text: -seconds[text.stem])
+    measured, seconds = timings(), expected()
+    failed, running, done = [], [], of - len(texts)
+    waiting = sorted(texts, key=lambda text: -measured[text.stem])  # by what they take cold
     line = Line()
     try:
         while waiting or running:
@@ -272,14 +285,15 @@ def _failure(stem: str) -> str:
 
 def expected() -> dict[str, float]:
     """Seconds that each chapter took when it was last executed here, else where the times of the book were measured."""
+    measured = timings()
+    kept = {text.stem: _kept(text.stem) for text in twins()}
+    return {stem: float(each["seconds"] if each else measured[stem]) for stem, each in kept.items()}
+
+
+def timings() -> dict[str, float]:
+    """Seconds that each chapter takes with nothing stored, by ``benchmarks/book.py``."""
     measured = json.loads((NOTEBOOKS / "timings.json").read_text())
-    seconds = {}
-    for text in twins():
-        try:
-            seconds[text.stem] = float(json.loads((FOLDER / f"{text.stem}.json").read_text())["seconds"])
-        except (OSError, ValueError, KeyError):
-            seconds[text.stem] = float(measured.get(text.stem, 30))
-    return seconds
+    return {text.stem: float(measured.get(text.stem, 30)) for text in twins()}
 
 
 def _duration(seconds: float) -> str:

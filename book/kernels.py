@@ -35,6 +35,7 @@ def serve(address: str) -> None:
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # as ipykernel does, before matplotlib is imported
     import ipykernel.kernelapp  # noqa: F401
     import IPython.display  # noqa: F401
+    import matplotlib.pyplot  # noqa: F401
     import pandas
     import scipy.stats  # noqa: F401
     import torch  # noqa: F401

@@ -1,9 +1,10 @@
-"""Import ``book/build.py``, which is a script and no package."""
+"""The scripts of ``book/``, which is no package."""
 
-import importlib.util
+import sys
 
 from notebooks import ROOT
 
-_spec = importlib.util.spec_from_file_location("build", ROOT / "book" / "build.py")
-build = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(build)
+sys.path.insert(0, str(ROOT / "book"))
+import build  # noqa: E402, F401
+import executing  # noqa: E402, F401
+import texts  # noqa: E402, F401

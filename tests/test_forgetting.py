@@ -54,3 +54,11 @@ def test_where_clients_overlap_others_keep_their_copies():
 def test_requests_that_cannot_be_met_say_why(act, sentence):
     with pytest.raises(fu.FucoreError, match=sentence):
         act()
+
+
+def test_a_class_that_a_client_does_not_hold_is_answered_with_those_it_holds():
+    labels, clients = np.array([0, 0, 1, 2, 2, 3]), Partition((np.array([0, 1, 3, 4]), np.array([2, 5])))
+    with pytest.raises(
+        fu.FucoreError, match=r"class 3 of client 0 matches no training example: nothing to forget; client 0 holds classes 0, 2\.$"
+    ):
+        fu.forget.class_of_client(3, 0).mask(labels, clients)

@@ -1,18 +1,17 @@
-"""The recorded notebooks are honest runs of their text twins, and answer bad parameters with a sentence.
-
-That they still run, and that their exact outputs still come out, is tested by nbval on the recordings themselves.
-"""
+"""The recorded notebooks are honest runs of their text twins, run today as they ran then, and answer bad parameters with a sentence."""
 
 import json
 import re
 import subprocess
 import sys
+import types
 
 import jupytext
 import nbformat
 import papermill
 import pytest
-from build_book import build
+from build_book import build, executing
+from nbval.plugin import IPyNbCell
 
 from notebooks import ROOT, TEXTS, parameters_cell
 
@@ -21,6 +20,52 @@ both = pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)
 
 def recording(text):
     return nbformat.read(text.with_suffix(".ipynb"), 4)
+
+
+@pytest.fixture(scope="session")
+def failed():
+    """Every chapter executed as ``make book`` does, or taken from there if nothing changed since; the sentences of what failed."""
+    with build.alone():
+        return executing.execute_all()
+
+
+class Comparison:
+    """nbval's comparison of outputs, for notebooks that are executed already."""
+
+    parent = types.SimpleNamespace(skip_compare=("metadata", "execution_count", "output_type", "name", "image/svg+xml"))
+    colors = types.SimpleNamespace(FAIL="", ENDC="", OKGREEN="", OKBLUE="", WARNING="")
+    sanitize = staticmethod(lambda text: text)
+    compare_outputs = IPyNbCell.compare_outputs
+
+    def format_output_compare(self, key, recorded, new):
+        self.comparison_traceback.append(f"{key}: recorded {recorded!r}, now {new!r}")
+
+    def differences(self, new, recorded):
+        """What differs, in nbval's words; empty if nothing does."""
+        self.comparison_traceback = []
+        return "" if self.compare_outputs(new, recorded) else "\n".join(self.comparison_traceback)
+
+
+@pytest.mark.long
+@both
+def test_a_chapter_runs_and_its_checked_outputs_are_the_recorded_ones(text, failed):
+    assert not [sentence for sentence in failed if sentence.startswith(text.stem)], failed
+    executed = nbformat.read(executing.FOLDER / f"{text.stem}.ipynb", 4)
+    assert executing.why_stale(text) is None
+    for new, recorded in zip(executed.cells, recording(text).cells, strict=True):
+        assert new.id == recorded.id
+        if "nbval-check-output" in recorded.metadata.get("tags", []):
+            assert recorded.outputs and not (differences := Comparison().differences(new.outputs, recorded.outputs)), differences
+
+
+def test_a_changed_number_is_noticed():
+    text = next(text for text in TEXTS if "nbval-check-output" in text.read_text())
+    cell = next(cell for cell in recording(text).cells if "nbval-check-output" in cell.metadata.get("tags", []))
+    changed = nbformat.from_dict(
+        json.loads(re.sub(r"(\d)(?=[^\d]*$)", lambda digit: str((int(digit[1]) + 1) % 10), json.dumps(cell.outputs[-1])))
+    )
+    assert not Comparison().differences([*cell.outputs[:-1], cell.outputs[-1]], cell.outputs)
+    assert Comparison().differences([*cell.outputs[:-1], changed], cell.outputs)
 
 
 @both

@@ -95,3 +95,9 @@ def test_notebooks_state_the_catalogue_defaults(text):
 
 def test_everything_allowed_is_said():
     assert all(allowed(name) for name in Parameters.model_fields)
+
+
+def test_a_pages_own_limit_of_examples_is_no_wish_for_more_than_there_are():
+    assert len(check({"dataset": "digits", "train_size": 2000}, train_size=2000).load().train) == len(fu.load("digits").train) < 2000
+    with pytest.raises(fu.FucoreError, match="train_size is 2000, but must be a whole number from 1 to"):
+        check({"dataset": "digits", "train_size": 2000}).load()

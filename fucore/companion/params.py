@@ -99,7 +99,10 @@ class Parameters(pydantic.BaseModel, extra="forbid", frozen=True):
 
     def load(self) -> Dataset:
         """The data set."""
-        return load(self.dataset, train_size=self.train_size)
+        size = self.train_size
+        if size is not None and "train_size" not in self._changed:  # a page's own limit, not a wish for more than there is
+            size = min(size, len(load(self.dataset).train))
+        return load(self.dataset, train_size=size)
 
     def split(self, labels) -> partition.Partition:
         """Who holds what of ``labels``."""

@@ -22,6 +22,15 @@ class Request:
     classes: tuple[int, ...] | None = None
     examples: tuple[int, ...] | None = None
 
+    def _held(self, labels: np.ndarray, partition: Partition) -> str:
+        """What the clients hold instead of the classes to forget, for a sentence."""
+        if not self.clients or self.classes is None:
+            return ""
+        held = [
+            f"client {client} holds classes {', '.join(map(str, np.unique(labels[partition.indices[client]])))}" for client in self.clients
+        ]
+        return "; " + "; ".join(held)
+
     def mask(self, labels, partition: Partition) -> np.ndarray:
         """True for every training example to forget, bool [N].
 
@@ -40,7 +49,7 @@ class Request:
             for example in self.examples:
                 require_whole("example to forget", example, 0, len(labels) - 1)
             mask &= np.isin(np.arange(len(labels)), self.examples)
-        require(bool(mask.any()), f"{self} matches no training example: nothing to forget.")
+        require(bool(mask.any()), f"{self} matches no training example: nothing to forget{self._held(labels, partition)}.")
         return mask
 
     def departed(self, labels, partition: Partition) -> tuple[np.ndarray, ...]:

@@ -103,7 +103,8 @@ class Task:
         """
         if rounds == 0:
             return weights
-        run = self._allowed(on).train(rounds, self._stream, start=weights, first_round=self.round, keep=False, **options)
+        locating = self.round == 0 and rounds == 1  # the first round of all that look where to unlearn: one for all ratios and choices
+        run = self._allowed(on).train(rounds, self._stream, start=weights, first_round=self.round, keep=locating, **options)
         for row in run.history:
             self.history.append(
                 {
