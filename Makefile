@@ -4,9 +4,11 @@ PYTHON ?= python3
 PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
-# uv where there is one: seconds instead of a minute; pip otherwise, and with options for pip, which uv does not read
+comma := ,
+# with uv where there is one: seconds instead of a minute; with pip otherwise, where uv cannot, and with options that are pip's
 UV := $(if $(PIP_ARGS),,$(shell command -v uv))
-install = $(if $(UV),$(UV) pip install --quiet --python $(1)/bin/python,$(1)/bin/python -m pip install --progress-bar on --disable-pip-version-check $(PIP_ARGS))
+pip = $(1)/bin/python -m pip install --progress-bar on --disable-pip-version-check $(PIP_ARGS) $(2)
+install = $(if $(UV),$(UV) pip install --quiet --python $(1)/bin/python $(2) || $(call pip,$(1),$(2)),$(call pip,$(1),$(2)))
 
 .PHONY: book render record check test test-slow cluster-demo clean
 
@@ -35,12 +37,12 @@ cluster-demo: $(VENV)/ready
 $(VENV)/ready: pyproject.toml book/requirements-render.txt book/requirements-execute.txt tests/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit("fucore needs Python 3.11 or newer, but $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(call install,$(VENV)) -e '.[book,test]'
+	$(call install,$(VENV),-e '.[book$(comma)test]')
 	@touch $@
 
 .venv-render/ready: book/requirements-render.txt
 	$(PYTHON) -m venv .venv-render
-	$(call install,.venv-render) -r book/requirements-render.txt
+	$(call install,.venv-render,-r book/requirements-render.txt)
 	@touch $@
 
 clean:

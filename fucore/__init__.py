@@ -4,9 +4,11 @@ from ._version import __version__  # noqa: F401
 from .companion import explorers, findings, papers, params, results, widgets
 from .data import domains, partition
 from .data import forgetting as forget
-from .data.dataset import Dataset, Split, plant
+from .data.arrays import from_arrays
+from .data.dataset import Dataset, Split
 from .data.forgetting import Request
 from .data.partition import Partition
+from .data.planting import plant
 from .data.sources import load
 from .errors import FucoreError
 from .evaluation import METRICS, Report, compare, metric
@@ -22,5 +24,5 @@ from .unlearning import METHODS, method, unlearn
 
 __all__ = [
     "METHODS", "METRICS", "Case", "Cost", "Dataset", "FedAvg", "Federation", "FucoreError", "Hooks", "LocalTraining", "Partition", "Preprocessing", "Report", "Request",
-    "Run", "Server", "Split", "Step", "Store", "Sweep", "case", "cases", "compare", "domains", "explorers", "findings", "forget", "load", "method", "metric", "models", "papers", "params", "partition", "plant", "results", "sweep", "unlearn", "widgets",
+    "Run", "Server", "Split", "Step", "Store", "Sweep", "case", "cases", "compare", "domains", "explorers", "findings", "forget", "from_arrays", "load", "method", "metric", "models", "papers", "params", "partition", "plant", "results", "sweep", "unlearn", "widgets",
 ]  # fmt: skip

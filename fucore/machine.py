@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pathlib
 
@@ -13,6 +14,12 @@ from .errors import FucoreError, require_choice, require_whole
 def cache_folder() -> pathlib.Path:
     """The user's cache folder for fucore: ``$XDG_CACHE_HOME/fucore`` or ``~/.cache/fucore``."""
     return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "fucore"
+
+
+def memory() -> int:
+    """Bytes of this machine's memory; where the system does not tell, more than any has."""
+    names = ("SC_PHYS_PAGES", "SC_PAGE_SIZE")
+    return math.prod(map(os.sysconf, names)) if set(names) <= set(getattr(os, "sysconf_names", ())) else 2**63
 
 
 def default_workers(device: str) -> int:

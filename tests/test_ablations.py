@@ -154,6 +154,7 @@ def test_the_printed_tables_have_groups_and_test_accuracy():
         fu.papers.printed("table1_main", measured=("speed",))
 
 
+@pytest.mark.long
 def test_both_knobs_recompute_on_a_notebooks_own_data(digits):
     """As chapter 6 does it live: any stop of the sliders, α = even included, is trained, unlearned and judged."""
     few = {"dataset": "digits", "clients": 4, "rounds": 2, "recovery_rounds": 2, "retrained_models": 3, "unlearning_seeds": 1}

@@ -17,6 +17,7 @@ import yaml
 
 from notebooks import ROOT, TEXTS, parameters_cell
 
+pytestmark = pytest.mark.long
 PAGES = [chapter["file"] for part in yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"] for chapter in part["chapters"]]
 CHROMIUM = [
     "--headless",

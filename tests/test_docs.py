@@ -12,6 +12,7 @@ from notebooks import ROOT
 
 
 @pytest.mark.parametrize("page", ["README.md", "book/rerun.md"])
+@pytest.mark.long
 def test_shown_code_runs(page, monkeypatch):
     from fucore.unlearning import METHODS
 
@@ -39,6 +40,7 @@ def test_the_sweep_of_the_page_runs(tmp_path, monkeypatch):
     assert len(names["result"].table) == 4 and not names["result"].failures
 
 
+@pytest.mark.long
 def test_the_benchmark_of_the_performance_page_runs(tmp_path):
     """It runs and reports every column of the kept table; how fast is no matter of a test."""
     command = [

@@ -22,6 +22,7 @@ def embedded():
     return domains.load()
 
 
+@pytest.mark.long
 def test_rendered_digits_are_balanced_readable_in_number_and_always_the_same():
     images, labels, test_images, test_labels = rendered_digits()
     assert images.shape == (2000, 32, 32, 3) and images.dtype == np.uint8 and len(test_images) == len(test_labels) == 500
@@ -56,6 +57,7 @@ def test_grey_images_become_three_equal_channels_and_normalisation_is_of_all_dom
     assert embedded.data.mean == pytest.approx(embedded.data.train.images.double().mean(dim=(0, 2, 3)).tolist(), rel=1e-4)
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_benchmark_and_another_alpha_another(embedded):
     assert domains.load().clients.hash == embedded.clients.hash and domains.load().data.hash == embedded.data.hash
     assert domains.load(alpha=10.0).clients.hash != embedded.clients.hash
@@ -99,6 +101,13 @@ def test_folders_of_uneven_images_make_a_domain(tmp_path):
     [
         ({"benchmark": 5}, "benchmark must be a list of data sets or one of"),
         ({"clients": 3}, "a number for each of the 3 domains"),
+        ({"clients": "333"}, "clients of a domain is '3'"),
+        ({"clients": (3, 0, 3)}, "clients of a domain is 0"),
+        ({"benchmark": ["digits", 5]}, "benchmark must be a list of data sets or one of"),
+        ({"benchmark": b"digits"}, "benchmark must be a list of data sets or one of"),
+        ({"alpha": "x"}, "alpha is 'x'"),
+        ({"native": 1}, "native is 1, but must be True or False"),
+        ({"imagenet": 5}, "imagenet is 5, but must be the path"),
         ({"train_size": "a"}, "train_size is 'a', but must be a whole number"),
         ({"seed": -1}, "seed is -1"),
         ({"image_size": 0}, "image_size is 0"),
@@ -110,6 +119,15 @@ def test_bad_options_are_said_in_a_sentence(options, message):
         domains.load(**options)
 
 
+def test_domains_are_named_by_their_number(embedded):
+    for wrong in (3, -1, "mnist5k", 0.0):
+        with pytest.raises(fu.FucoreError, match="domain is .*, but must be a whole number from 0 to 2"):
+            embedded.test(wrong)
+    with pytest.raises(fu.FucoreError, match="dataset is .*one of: cifar10, cifar100"):
+        domains.imagenet_classes(["cifar10"])
+
+
+@pytest.mark.long
 def test_native_sizes_are_kept_and_trained_on(tmp_path):
     native = domains.load(native=True)
     split = native.data.train

@@ -69,7 +69,7 @@ def test_which_federations_are_stacked():
 
 
 class Undecided(nn.Module):
-    """Looks at its input before it decides what to do, which cannot be batched over clients."""
+    """Looks at its weights before it decides what to do, which cannot be batched over clients."""
 
     def __init__(self, shape, classes):
         super().__init__()
@@ -77,7 +77,7 @@ class Undecided(nn.Module):
 
     def forward(self, images):
         flat = images.flatten(1)
-        return self.linear(flat if flat.sum() > 0 else -flat)
+        return self.linear(flat if self.linear.bias.sum() > 0 else -flat)
 
 
 def test_networks_that_cannot_be_stacked_and_hooks_are_trained_one_by_one(digits, monkeypatch):

@@ -113,6 +113,7 @@ def test_verdicts(report, judged):
         report.verdict("nobody")
 
 
+@pytest.mark.long
 def test_the_retrained_model_itself_passes_as_retrained(judged):
     original, retrained, request = judged
     fresh = original.federation.without(request).train(6, seed=77)

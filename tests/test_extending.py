@@ -70,6 +70,7 @@ def test_a_method(case):
         assert point in ({"scale": 0.0}, {"scale": 0.1}) and len(table) == 2
 
 
+@pytest.mark.long
 def test_an_aggregation_rule(case):
     @dataclasses.dataclass(frozen=True)
     class Cautious(fu.Server):
@@ -121,6 +122,7 @@ def test_a_data_set():
         fu.load("stripes")
 
 
+@pytest.mark.long
 def test_cases_share_their_original_and_are_validated(judged):
     original, retrained, request = judged
     fed = original.federation

@@ -63,6 +63,7 @@ def test_crossfitting_is_unbiased_where_in_sample_groups_are_not():
     assert abs(np.mean(cross) - 0.8) < 3 * np.std(cross) / np.sqrt(len(cross))
 
 
+@pytest.mark.long
 def test_false_alarms_are_rare_and_what_never_forgot_is_found():
     """A further retrained model is called different in at most 5 % of groups, also when its run is given three times."""
     rng = np.random.default_rng(0)
@@ -128,6 +129,7 @@ def test_scores_publish_and_load(tmp_path, digits, mnist5k):
         fu.Partition.load(tmp_path / "s.json", digits)
 
 
+@pytest.mark.long
 def test_planted_examples_that_were_fitted_rank_on_top(mnist5k):
     """Planted ground truth on real images: shuffled pixels, of which the original model fits most."""
     import dataclasses

@@ -223,6 +223,7 @@ def test_squared_gradients_are_those_of_the_examples_one_by_one(network):
 
 
 @pytest.mark.parametrize("curvature", ["fim", "hutchinson"])
+@pytest.mark.long
 def test_second_order_steps_stay_finite_from_a_zero_gradient(trained, curvature):
     """5.8 (iv): all weights zero give zero gradients but in the last bias."""
     task = task_of("rapid-retraining", trained)

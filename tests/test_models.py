@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 import fucore as fu
-from fucore.federation.models import FACTORIES, build, derived_seed, initial_bound, to_groupnorm
+from fucore.federation.models import FACTORIES, build, initial_bound, to_groupnorm
+from fucore.federation.randomness import derived_seed
 from fucore.federation.weights import FlatModel
 
 

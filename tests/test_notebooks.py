@@ -1,6 +1,7 @@
 """The recorded notebooks are honest runs of their text twins, run today as they ran then, and answer bad parameters with a sentence."""
 
 import json
+import pathlib
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import jupytext
 import nbformat
 import papermill
 import pytest
-from build_book import build, executing
+from build_book import build, executing, texts
 from nbval.plugin import IPyNbCell
 
 from notebooks import ROOT, TEXTS, parameters_cell
@@ -70,7 +71,7 @@ def test_a_changed_number_is_noticed():
 
 @both
 def test_recording_is_of_this_text(text):
-    written, recorded = build.unexecuted(text), recording(text)
+    written, recorded = texts.unexecuted(text), recording(text)
     assert [(cell.cell_type, cell.source, cell.metadata.get("tags")) for cell in written.cells] == [
         (cell.cell_type, cell.source, cell.metadata.get("tags"))
         for cell in recorded.cells
@@ -110,10 +111,10 @@ def test_recording_is_complete_in_order_and_clean(text):
     assert {output.output_type for output in outputs} <= {"stream", "display_data", "execute_result"}
     assert all(output.get("name") != "stderr" for output in outputs)
     kinds = {kind for output in outputs for kind in output.get("data", {})}
-    assert "image/svg+xml" in kinds and not kinds & set(build.WIDGETS)
+    assert "image/svg+xml" in kinds and not kinds & set(texts.WIDGETS)
     text_of = nbformat.writes(recorded)
     assert " at 0x" not in text_of and str(ROOT) not in text_of
-    assert build.normalised(nbformat.from_dict(recorded)) == recorded, "normalising again changes nothing"
+    assert texts.normalised(nbformat.from_dict(recorded)) == recorded, "normalising again changes nothing"
 
 
 @both
@@ -138,10 +139,10 @@ def test_cells_are_short(text):
 @both
 def test_code_is_formatted_and_linted(text, tmp_path):
     written = text.read_text()
-    assert build.formatted(build.with_comments(written)) == written, "run 'python book/build.py cells'"
+    assert texts.formatted(texts.with_comments(written)) == written, "run 'python book/build.py cells'"
     path = tmp_path / f"{text.stem}.ipynb"
-    nbformat.write(build.unexecuted(text), path)
-    command = [build.pathlib.Path(sys.executable).with_name("ruff"), "check", "--config", ROOT / "pyproject.toml", "--ignore", "B018"]
+    nbformat.write(texts.unexecuted(text), path)
+    command = [pathlib.Path(sys.executable).with_name("ruff"), "check", "--config", ROOT / "pyproject.toml", "--ignore", "B018"]
     result = subprocess.run([*command, "--config", "extend-exclude = []", path], capture_output=True, text=True)
     assert result.returncode == 0, result.stdout
 
@@ -158,6 +159,7 @@ def test_recordings_together_are_small():
         ("10_three_routes", "inherit", "nothing", "inherit is 'nothing', but must be one of: anchored, current."),
     ],
 )
+@pytest.mark.long
 def test_papermill_stops_at_once_with_a_sentence(chapter, tmp_path, name, value, sentence):
     """That every chapter checks its parameters first is tested above; here, how it looks to who got one wrong."""
     text = ROOT / "notebooks" / f"{chapter}.md"
@@ -181,6 +183,7 @@ def test_papermill_stops_at_once_with_a_sentence(chapter, tmp_path, name, value,
     assert len(error.traceback) == 1, "one sentence, no stack"
 
 
+@pytest.mark.long
 def test_papermill_runs_with_other_parameters(tmp_path):
     """A whole page with other data, sizes and seeds: quick, since the digits are small."""
     chosen = {

@@ -101,3 +101,11 @@ def test_a_pages_own_limit_of_examples_is_no_wish_for_more_than_there_are():
     assert len(check({"dataset": "digits", "train_size": 2000}, train_size=2000).load().train) == len(fu.load("digits").train) < 2000
     with pytest.raises(fu.FucoreError, match="train_size is 2000, but must be a whole number from 1 to"):
         check({"dataset": "digits", "train_size": 2000}).load()
+
+
+def test_images_are_resized_when_they_are_loaded():
+    assert check({"dataset": "digits", "image_size": 12, "train_size": 50}).load().shape == (1, 12, 12)
+    assert check({"benchmark": "digits-embedded", "image_size": 8, "train_size": 50}).real_noniid().data.shape == (3, 8, 8)
+    for wrong in (0, 8.0, "8", True):
+        with pytest.raises(fu.FucoreError, match="image_size is .*, but must be a whole number of at least 1, or None."):
+            check({"image_size": wrong})

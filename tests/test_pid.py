@@ -13,6 +13,7 @@ BROJA = {"RDN": (1, 0, 0, 0), "UNQ": (0, 1, 1, 0), "XOR": (0, 0, 0, 1), "AND": (
 
 
 @pytest.mark.parametrize("name", pid.GATES)
+@pytest.mark.long
 def test_canonical_gates(name):
     for measure, expected in (("imin", IMIN), ("broja", BROJA)):
         assert tuple(pid.decompose(pid.gate(name), measure).values()) == pytest.approx(expected[name], abs=1e-4)
@@ -21,6 +22,7 @@ def test_canonical_gates(name):
 
 
 @pytest.mark.parametrize("measure", ["imin", "broja"])
+@pytest.mark.long
 def test_many_binary_decompositions_at_once_are_those_of_each_and_add_up(measure):
     """Two algorithms for BROJA, bisection and projections in turn; ``dit`` for I_min, whose optimiser for BROJA starts at random."""
     import dit
@@ -75,6 +77,7 @@ def test_two_independent_bits_that_tell_equally_much_are_unique_by_broja_only():
     assert imin.sum() == pytest.approx(broja.sum()) and imin[2] < 1e-3 <= broja[2] + 1e-3
 
 
+@pytest.mark.long
 def test_the_correction_takes_away_most_of_the_bias_of_every_term():
     """Independent predictions tell nothing: plug-in estimates of the terms are positive, corrected ones near zero."""
     tables = []

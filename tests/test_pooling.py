@@ -55,6 +55,7 @@ def test_the_four_answers(numbers, expected):
     assert answer(*numbers) == expected
 
 
+@pytest.mark.long
 def test_one_more_retrained_model_is_accused_in_one_of_twenty_cases():
     """The bound holds what it says when cases have retrained models of one distribution and the candidate is one of them."""
     rng = np.random.default_rng(0)

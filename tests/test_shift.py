@@ -13,6 +13,7 @@ def test_label_gap_is_zero_for_equal_mixtures_and_one_for_none_shared():
     assert label_gap(np.array([[1, 1], [1, 0], [0, 1]])) == pytest.approx((0.5 + 0.5 + 1) / 3)
 
 
+@pytest.mark.long
 def test_models_of_one_source_are_better_at_home():
     wild = fu.domains.load(["digits", "rendered-digits"], clients=(2, 2), image_size=8, train_size=200, test_size=100)
     fed = fu.Federation(wild.data, wild.clients, "mlp", fu.LocalTraining(epochs=4, batch=32), store=None, workers=1)

@@ -56,6 +56,7 @@ def test_a_failing_point_is_reported_and_the_others_finish(tmp_path):
     assert fu.sweep(work, {"a": [1, 2, 3]}, jobs=1, store=tmp_path / "store").table["a"].tolist() == [1, 2, 3]
 
 
+@pytest.mark.long
 def test_processes_share_the_store_and_survive_a_kill(tmp_path, digits):
     fed = fu.Federation(digits, fu.partition.iid(digits.train.labels, 3), store=fu.Store(tmp_path / "store"))
     died = str(tmp_path / "died")
@@ -104,6 +105,7 @@ def test_a_full_disk_loses_no_result(tmp_path):
         assert len(fu.sweep(lambda a: {"b": a}, {"a": [1]}, jobs=1, store=tmp_path / "store").table) == 1
 
 
+@pytest.mark.long
 def test_a_cluster_of_processes_survives_the_death_of_one():
     """What ``make cluster-demo`` runs."""
     done = subprocess.run([sys.executable, "benchmarks/cluster_demo.py"], cwd=ROOT, capture_output=True, text=True, timeout=300)

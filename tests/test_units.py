@@ -43,6 +43,7 @@ def test_sites_follow_normalisation_and_relu_and_stop_before_an_addition():
 
 
 @pytest.mark.parametrize("name", ["cnn", "cnn-groupnorm", "vgg9", "resnet32"])
+@pytest.mark.long
 def test_attributions_of_a_layer_sum_to_what_the_layer_does(name):
     """Completeness: the error falls with the number of steps, faster by the midpoint rule.
 
@@ -66,6 +67,7 @@ def test_attributions_of_a_layer_sum_to_what_the_layer_does(name):
     assert errors["midpoint", 32] < 1e-3 and errors["midpoint", 32] <= errors["right", 32] + 1e-6
 
 
+@pytest.mark.long
 def test_scaling_a_layer_is_undone_by_the_normalisation_after_it():
     """Why contributions in networks with GroupNorm miss most of what a layer does, however many steps are taken."""
     units, weights = network("resnet32")

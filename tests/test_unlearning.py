@@ -86,6 +86,7 @@ def accepted(name, run):
     return METHODS[name].example_request(client=0, label=int(labels.bincount().argmax()))
 
 
+@pytest.mark.long
 def test_methods_without_need_cannot_read_the_forgotten(judged):
     """Same bits when what must be forgotten is replaced by examples that raise when read; and no other way leads to it."""
     original = judged[0]
@@ -135,6 +136,7 @@ def test_recovery_does_not_replay_the_batches_of_training(judged):
     assert not torch.equal(tuned.weights, original.federation.without(request).train(1, 0, start=original.weights).weights)
 
 
+@pytest.mark.long
 def test_the_original_is_never_changed(judged):
     original = judged[0]
     before = original.weights.clone()

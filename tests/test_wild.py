@@ -69,7 +69,7 @@ def test_poisoned_labels_are_wrong_and_only_where_asked(small, monkeypatch):
     from fucore.unlearning import relabel_poison
 
     seen = {}
-    monkeypatch.setattr(relabel_poison, "towards", lambda labels: seen.setdefault("labels", labels) is None)
+    monkeypatch.setattr(relabel_poison, "towards", lambda labels: seen.update(labels=labels))
     monkeypatch.setattr(relabel_poison, "fair_rounds", lambda task, on, **options: seen.setdefault("on", on) and task.original.weights)
     relabel_poison.relabel_poison(task_of("relabel-poison", small, REQUEST))
     truth, changed = small.federation.data.train.labels, small.federation.forgotten(REQUEST)

@@ -37,11 +37,9 @@ class Parameters(pydantic.BaseModel, extra="forbid", frozen=True):
     profile: Literal["quick", "paper"] = pydantic.Field(
         "quick", description="quick: embedded data, minutes on two cores; paper: the papers' setting, for a GPU"
     )
-    dataset: str = pydantic.Field(
-        "mnist5k",
-        description="data set",
-    )
+    dataset: str = pydantic.Field("mnist5k", description="data set")
     train_size: Whole | None = pydantic.Field(None, ge=1, description="keep only so many training examples")
+    image_size: Whole | None = pydantic.Field(None, ge=1, description="resize images to so many pixels a side when loading")
     model: Literal[tuple(FACTORIES)] = pydantic.Field(  # pyright: ignore[reportInvalidTypeForm]  from a catalogue
         "cnn", description="network"
     )
@@ -101,8 +99,8 @@ class Parameters(pydantic.BaseModel, extra="forbid", frozen=True):
         """The data set."""
         size = self.train_size
         if size is not None and "train_size" not in self._changed:  # a page's own limit, not a wish for more than there is
-            size = min(size, len(load(self.dataset).train))
-        return load(self.dataset, train_size=size)
+            size = min(size, len(load(self.dataset, image_size=self.image_size).train))
+        return load(self.dataset, train_size=size, image_size=self.image_size)
 
     def split(self, labels) -> partition.Partition:
         """Who holds what of ``labels``."""
@@ -150,9 +148,8 @@ class Parameters(pydantic.BaseModel, extra="forbid", frozen=True):
 
     def real_noniid(self) -> Domains:
         """The Real-Noniid benchmark."""
-        return load_domains(
-            self.benchmark, alpha=self.alpha, seed=self.seed, native=self.native, train_size=self.train_size, imagenet=self.imagenet
-        )
+        options = {name: getattr(self, name) for name in ("alpha", "seed", "native", "train_size", "image_size", "imagenet")}
+        return load_domains(self.benchmark, **options)
 
     def request(self) -> forgetting.Request:
         """Forget the client who leaves."""

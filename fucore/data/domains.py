@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import pathlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,10 +18,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..errors import require, require_choice, require_whole
+from ..errors import require, require_choice, require_flag, require_number, require_whole, shown
 from ..streams import Stream
 from . import partition
-from .dataset import Dataset, Split, pixel_statistics
+from .dataset import MOST_PIXELS, Dataset, Split, pixel_statistics
 from .partition import Partition
 from .sources import load as load_data
 
@@ -69,7 +70,8 @@ class Domains:
     sizes: tuple[int, ...]
 
     def test(self, domain: int) -> Split:
-        """All test images of a domain."""
+        """All test images of a domain, by its number from 0."""
+        require_whole("domain", domain, 0, len(self.names) - 1)
         return self.data.test.take(np.concatenate([self.tests[client] for client in np.flatnonzero(self.domain_of == domain)]))
 
     def table(self) -> pd.DataFrame:
@@ -112,18 +114,23 @@ def load(
         known = BENCHMARKS[require_choice("benchmark", benchmark, BENCHMARKS)]
     else:
         require(
-            isinstance(benchmark, Sequence) and len(benchmark) > 0,
+            isinstance(benchmark, Sequence) and len(benchmark) > 0 and all(isinstance(name, str) for name in benchmark),
             f"benchmark must be a list of data sets or one of: {', '.join(BENCHMARKS)}.",
         )
         known = Benchmark(tuple(benchmark), (3,) * len(benchmark), 32, "made by the user")
     clients = known.clients if clients is None else tuple(clients) if isinstance(clients, Iterable) else ()
     require(len(clients) == len(known.domains), f"clients must give a number for each of the {len(known.domains)} domains.")
+    clients = tuple(require_whole("clients of a domain", count, 1) for count in clients)
+    alpha, native = require_number("alpha", alpha, 0.01, np.inf), require_flag("native", native)
+    require(
+        imagenet is None or isinstance(imagenet, (str, os.PathLike)), f"imagenet is {shown(imagenet)}, but must be the path of a folder."
+    )
     require(not (native and image_size is not None), "native keeps each data set's image size, so it cannot go with image_size.")
-    size = None if native else require_whole("image_size", known.image_size if image_size is None else image_size, 4)
+    size = None if native else require_whole("image_size", known.image_size if image_size is None else image_size, 4, MOST_PIXELS)
     for name, value in {"train_size": train_size, "test_size": test_size}.items():
         if value is not None:
             require_whole(name, value, 1)
-    require_whole("seed", seed, 0)
+    seed = require_whole("seed", seed, 0)
     parts = [_domain(name, known, imagenet, size, root) for name in known.domains]
     native_sizes = tuple(NOMINAL_SIZE.get(name, part.shape[1]) for name, part in zip(known.domains, parts))
     parts = parts if size is None else [part.resized(size) for part in parts]
@@ -146,12 +153,16 @@ def load(
     )
 
 
-@functools.cache
 def imagenet_classes(dataset: str) -> dict[str, list[str]]:
     """Shared class to the folders (WordNet numbers) of ImageNet that we count as it, for ``cifar10`` or ``cifar100``."""
-    table = pd.read_csv(pathlib.Path(__file__).parent / "imagenet_classes.csv")
+    table = _class_map()
     require_choice("dataset", dataset, sorted(set(table.dataset)))
     return {str(name): rows.wnid.tolist() for name, rows in table[table.dataset == dataset].groupby("class", sort=False)}
+
+
+@functools.cache
+def _class_map() -> pd.DataFrame:
+    return pd.read_csv(pathlib.Path(__file__).parent / "imagenet_classes.csv")
 
 
 def _domain(name: str, known: Benchmark, imagenet: str | None, size: int | None, root) -> Dataset:

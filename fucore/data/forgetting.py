@@ -7,20 +7,33 @@ Forgetting a client, several clients, a class, one client's class or single exam
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from ..errors import require, require_whole
+from ..errors import require, require_whole, shown
+from ._checks import class_labels, plain_array, whole_numbers
+from .dataset import UNREADABLE
 from .partition import Partition
 
 
 @dataclass(frozen=True)
 class Request:
-    """Forget the examples that satisfy all given conditions; ``None`` is no condition."""
+    """Forget the examples that satisfy all given conditions; ``None`` is no condition.
+
+    Each condition is a list of whole numbers from 0, kept as a tuple without repetitions, ascending; raises ``FucoreError`` otherwise.
+    """
 
     clients: tuple[int, ...] | None = None
     classes: tuple[int, ...] | None = None
     examples: tuple[int, ...] | None = None
+    #: How many examples the mask was for that the examples were given by, if they were; no part of what is asked.
+    _masked: ClassVar[int | None] = None
+
+    def __post_init__(self):
+        for name in ("clients", "classes", "examples"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _distinct(name, getattr(self, name)))
 
     def _held(self, labels: np.ndarray, partition: Partition) -> str:
         """What the clients hold instead of the classes to forget, for a sentence."""
@@ -36,7 +49,13 @@ class Request:
 
         Raises ``FucoreError`` if a client, class or example does not exist or nothing matches.
         """
-        labels = np.asarray(labels)
+        labels = class_labels("labels", labels, UNREADABLE)
+        require(
+            isinstance(partition, Partition), f"partition is {shown(partition)}, but must be a partition such as fu.partition.iid(...)."
+        )
+        partition._fits(len(labels), "labels")
+        whole = self._masked in (None, len(labels))
+        require(whole, f"the mask of examples to forget is for {self._masked} examples, but there are {len(labels)}.")
         mask = np.zeros(len(labels), dtype=bool)
         for client in range(len(partition)) if self.clients is None else self.clients:
             require_whole("client to forget", client, 0, len(partition) - 1)
@@ -82,31 +101,44 @@ class Request:
 
 def client(number: int) -> Request:
     """Everything that one client holds."""
-    return Request(clients=(number,))
+    return Request(clients=(require_whole("client to forget", number, 0),))
 
 
-def clients(*numbers: int) -> Request:
+def clients(*numbers) -> Request:
     """Everything that several clients hold, given one by one or as one list."""
-    return Request(clients=_distinct(numbers))
+    return Request(clients=_listed(numbers))
 
 
-def classes(*labels: int) -> Request:
-    """Every example of these classes, whoever holds it."""
-    return Request(classes=_distinct(labels))
+def classes(*labels) -> Request:
+    """Every example of these classes, whoever holds it, given one by one or as one list."""
+    return Request(classes=_listed(labels))
 
 
 def class_of_client(label: int, number: int) -> Request:
     """One client's examples of one class (the request of the cross-domain benchmark of Huang et al., 2025)."""
-    return Request(clients=(number,), classes=(label,))
+    return Request((require_whole("client to forget", number, 0),), (require_whole("class to forget", label, 0),))
 
 
 def examples(indices) -> Request:
-    """Single training examples, by index or as a boolean mask over all of them."""
-    indices = np.asarray(indices)
-    return Request(examples=_distinct((np.flatnonzero(indices) if indices.dtype == bool else indices).reshape(-1)))
+    """Single training examples: their indices, or a boolean mask that is True for them and has an entry for every training example.
+
+    Zeros and ones that are no booleans are the indices 0 and 1.
+    """
+    array = plain_array("examples to forget", indices)
+    if array.dtype != bool:
+        return Request(examples=indices if array.ndim else (indices,))
+    require(array.ndim == 1, f"the mask of examples to forget has shape {array.shape}, but must be flat.")
+    request = Request(examples=tuple(np.flatnonzero(array).tolist()))
+    object.__setattr__(request, "_masked", len(array))
+    return request
 
 
-def _distinct(values) -> tuple[int, ...]:
-    values = np.concatenate([np.atleast_1d(value) for value in values]).tolist() if len(values) else []
-    require(len(values) > 0, "a request needs at least one client, class or example.")
-    return tuple(sorted(set(values)))
+def _listed(values: tuple):
+    """What was given one by one, or as one list."""
+    return values[0] if len(values) == 1 and np.ndim(plain_array("what to forget", values[0])) else values
+
+
+def _distinct(name: str, values) -> tuple[int, ...]:
+    numbers = whole_numbers(f"{name} to forget", values, 0)
+    require(len(numbers) > 0, "a request needs at least one client, class or example.")
+    return tuple(np.unique(numbers).tolist())

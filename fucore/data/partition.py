@@ -13,28 +13,40 @@ import pathlib
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 
-from ..errors import FucoreError, require, require_number, require_whole
+from ..errors import FucoreError, require, require_number, require_whole, shown
+from ..runs.files import publish
+from ..runs.fingerprint import plain
 from ..streams import Stream
+from ._checks import class_labels, plain_array, whole_numbers
+from .dataset import Dataset
+from .leaks import LeakAudit, by_pixels, held_elsewhere
 
 
 @dataclass(frozen=True, eq=False)
 class Partition:
-    """``indices[i]`` are the training examples that client ``i`` holds (int64, sorted)."""
+    """``indices[i]`` are the training examples that client ``i`` holds: int64, ascending, copies that cannot be written to.
+
+    Raises ``FucoreError`` unless each client has a flat list of different whole numbers from 0, and one has any; boolean masks are refused.
+    """
 
     indices: tuple[np.ndarray, ...]
     name: str = "custom"
     parameters: dict = field(default_factory=dict)
 
     def __post_init__(self):
-        arrays = tuple(np.sort(np.asarray(indices, dtype=np.int64)) for indices in self.indices)
+        listed = isinstance(self.indices, (list, tuple)) or (isinstance(self.indices, np.ndarray) and self.indices.ndim > 0)
+        require(listed, f"indices is {shown(self.indices)}, but must be a list with an array of indices for each client.")
+        arrays = tuple(np.sort(whole_numbers(f"client {client} of this partition", indices)) for client, indices in enumerate(self.indices))
+        require(isinstance(self.name, str), f"name is {shown(self.name)}, but must be a text.")
+        require(isinstance(self.parameters, dict), f"parameters is {shown(self.parameters)}, but must be a dict.")
         require(len(arrays) > 0, "a partition needs at least one client.")
         require(any(len(array) for array in arrays), "every client of this partition is empty: nothing is left to train on.")
         for client, array in enumerate(arrays):
             require(len(array) == 0 or array[0] >= 0, f"client {client} of this partition holds a negative index.")
             require(len(array) < 2 or bool((np.diff(array) > 0).all()), f"client {client} of this partition holds an example twice.")
         object.__setattr__(self, "indices", arrays)
+        object.__setattr__(self, "parameters", dict(self.parameters))
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -52,22 +64,41 @@ class Partition:
     @functools.cached_property
     def hash(self) -> str:
         """SHA-256 of who holds what."""
+        return self._hashed()
+
+    def _hashed(self) -> str:
         digest = hashlib.sha256()
         for indices in self.indices:
             digest.update(len(indices).to_bytes(8, "little") + indices.tobytes())
         return digest.hexdigest()
 
+    def check_unchanged(self) -> None:
+        """Raise ``FucoreError`` if a client holds something else than when this was first asked."""
+        require(
+            self.hash == self._hashed(), "this partition was changed after it had been used: make a new one, so that no result mixes both."
+        )
+
     def counts(self, labels) -> np.ndarray:
         """Examples per client and class, int64 [clients, classes]."""
-        labels = np.asarray(labels)
+        labels = class_labels("labels", labels)
+        self._fits(len(labels), "labels")
         return np.stack([np.bincount(labels[indices], minlength=labels.max() + 1) for indices in self.indices])
 
     def leak_audit(self, images=None) -> LeakAudit:
         """Share of each client's examples that another client holds too; with ``images``, pixel-equal copies also count."""
-        return LeakAudit(_held_elsewhere(self.indices), None if images is None else _held_elsewhere(_by_pixels(self.indices, images)))
+        if images is not None:
+            images = plain_array("images", images)
+            require(images.ndim > 1 and images[:1].size > 0, f"images has shape {images.shape}, but must be [N, channels, height, width].")
+            self._fits(len(images), "images")
+        return LeakAudit(held_elsewhere(self.indices), None if images is None else held_elsewhere(by_pixels(self.indices, images)))
+
+    def _fits(self, count: int, what: str) -> None:
+        highest = int(self.examples[-1])
+        require(highest < count, f"the partition names example {highest}, but there are only {count} {what}.")
 
     def save(self, path, data) -> None:
         """Write this partition as a small open JSON file that others can judge on, tied to ``data`` by its hash."""
+        self._fits(len(_known(data).train), "training examples")
         record = {
             "format": "fucore partition 1",
             "data": data.name,
@@ -75,56 +106,29 @@ class Partition:
             "name": self.name,
             "parameters": {key: str(value) if value == np.inf else value for key, value in self.parameters.items()},
         }
-        pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-        pathlib.Path(path).write_text(json.dumps({**record, "indices": [indices.tolist() for indices in self.indices]}) + "\n")
+        try:
+            text = json.dumps({**record, "indices": [indices.tolist() for indices in self.indices]}, default=plain) + "\n"
+        except (TypeError, ValueError) as error:
+            raise FucoreError(f"this partition cannot be written to {shown(path)} ({error}): give it plain parameters.") from None
+        publish(path, text)
 
     @staticmethod
     def load(path, data) -> Partition:
-        """Read what :meth:`save` wrote; raises ``FucoreError`` if it was made for other data."""
+        """Read what :meth:`save` wrote; raises ``FucoreError`` if it is damaged or was made for other data."""
         record = read_published(path, "fucore partition 1", data)
-        return Partition(
-            tuple(map(np.array, record["indices"])),
-            record["name"],
-            {key: np.inf if value == "inf" else value for key, value in record["parameters"].items()},
-        )
+        parameters = record.get("parameters")
+        if isinstance(parameters, dict):
+            parameters = {key: np.inf if value == "inf" else value for key, value in parameters.items()}
+        try:
+            partition = Partition(record.get("indices"), record.get("name"), parameters)  # pyright: ignore[reportArgumentType]  refused
+            partition._fits(len(data.train), "training examples")
+        except FucoreError as error:
+            raise FucoreError(f"{path} is damaged: {error}") from None
+        return partition
 
     def __repr__(self) -> str:
         settings = "".join(f", {key}={value}" for key, value in self.parameters.items())
         return f"Partition({self.name}{settings}: {len(self)} clients, {self.sizes.min()}–{self.sizes.max()} examples each)"
-
-
-@dataclass(frozen=True, eq=False)
-class LeakAudit:
-    """What the clients share.  ``by_index`` and ``by_pixels`` are shares in 0..1 per client, float [clients].
-
-    ``by_pixels`` counts an example as shared when another client holds an image with exactly the same pixels; it is
-    ``None`` when no images were given.
-    """
-
-    by_index: np.ndarray
-    by_pixels: np.ndarray | None
-
-    @property
-    def disjoint(self) -> bool:
-        """No example is held by two clients."""
-        return not self.by_index.any()
-
-    def table(self) -> pd.DataFrame:
-        columns = {"same example elsewhere": self.by_index}
-        if self.by_pixels is not None:
-            columns["same pixels elsewhere"] = self.by_pixels
-        return pd.DataFrame(columns).rename_axis("client")
-
-    def __str__(self) -> str:
-        shared = (
-            "no example is held by two clients"
-            if self.disjoint
-            else f"up to {self.by_index.max():.1%} of a client's examples are held by another client too"
-        )
-        copies = "" if self.by_pixels is None else f"; pixel-equal copies: up to {self.by_pixels.max():.1%} of a client"
-        return f"Leak audit: {shared}{copies}."
-
-    __repr__ = __str__
 
 
 def iid(labels, clients: int, seed: int = 0) -> Partition:
@@ -141,6 +145,7 @@ def dirichlet(labels, clients: int, alpha: float, seed: int = 0, min_examples: i
     Proportions become counts by largest remainders, so nothing is dropped.  Clients left with fewer than
     ``min_examples`` take random examples from the then largest client, instead of drawing until luck provides.
     """
+    min_examples = require_whole("min_examples", min_examples, 0)
     labels, clients = _enough(labels, clients, min_examples)
     alpha = require_number("alpha", alpha, 0.01, np.inf)
     rng = _rng(seed, 2)
@@ -194,7 +199,8 @@ def overlapping(labels, clients: int, examples_per_client: int | None = None, se
     examples (61 % for n = 10) is held by another client as well, and is therefore not forgotten by retraining.
     """
     labels, clients = _enough(labels, clients)
-    size = require_whole("examples_per_client", examples_per_client or len(labels) // clients, 1, len(labels))
+    size = len(labels) // clients if examples_per_client is None else examples_per_client
+    size = require_whole("examples_per_client", size, 1, len(labels))
     rng = _rng(seed, 5)
     parts = tuple(rng.choice(len(labels), size, replace=False) for _ in range(clients))
     return Partition(parts, "overlapping", {"clients": clients, "examples_per_client": size, "seed": seed})
@@ -203,21 +209,24 @@ def overlapping(labels, clients: int, examples_per_client: int | None = None, se
 def read_published(path, kind: str, data) -> dict:
     """The JSON record at ``path`` if it is a ``kind`` made for ``data``; else ``FucoreError``."""
     try:
-        record = json.loads(pathlib.Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise FucoreError(f"{path} cannot be read as a published split ({error}).") from None
+        record = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except (OSError, TypeError, ValueError, RecursionError) as error:
+        raise FucoreError(f"{shown(path)} cannot be read as a published split ({error}).") from None
     require(isinstance(record, dict) and record.get("format") == kind, f"{path} is not a file of the kind {kind!r}.")
     require(
-        record["data_sha256"] == data.hash,
-        f"{path} was made for other data ({record['data']}) than {data.name}: load exactly the same examples.",
+        record.get("data_sha256") == _known(data).hash,
+        f"{path} was made for other data ({shown(record.get('data'))}) than {data.name}: load exactly the same examples.",
     )
     return record
 
 
+def _known(data) -> Dataset:
+    require(isinstance(data, Dataset), f"data is {shown(data)}, but must be a data set such as fu.load('mnist5k').")
+    return data
+
+
 def _enough(labels, clients: int, min_examples: int = 1) -> tuple[np.ndarray, int]:
-    labels = np.asarray(labels)
-    require(labels.ndim == 1 and len(labels) > 0, f"labels must be a non-empty list, not of shape {labels.shape}.")
-    require_whole("min_examples", min_examples, 0)
+    labels = class_labels("labels", labels)
     clients = require_whole("clients", clients, 1, len(labels))
     require(
         clients * min_examples <= len(labels),
@@ -228,7 +237,7 @@ def _enough(labels, clients: int, min_examples: int = 1) -> tuple[np.ndarray, in
 
 def _dirichlet_proportions(alpha: float, clients: int, rng: np.random.Generator) -> np.ndarray:
     """A Dirichlet draw computed in logarithms: Gamma(a) = Gamma(a+1) U^(1/a) underflows to 0/0 for small a otherwise."""
-    if np.isinf(alpha):
+    if alpha > 1e100:  # even to the last digit, and too large for the Gamma distribution
         return np.full(clients, 1 / clients)
     logs = np.log(rng.gamma(alpha + 1, size=clients)) + np.log(rng.random(clients)) / alpha
     shares = np.exp(logs - logs.max())
@@ -245,18 +254,3 @@ def _largest_remainders(shares: np.ndarray, total: int) -> np.ndarray:
 
 def _rng(seed: int, stream: int) -> np.random.Generator:
     return np.random.default_rng([require_whole("seed", seed, 0), Stream.PARTITION + stream])
-
-
-def _held_elsewhere(indices) -> np.ndarray:
-    """Share of each client's entries that also occur at another client."""
-    unique = [np.unique(array) for array in indices]
-    values, holders = np.unique(np.concatenate(unique), return_counts=True)
-    shared = values[holders > 1]
-    return np.array([np.isin(array, shared).mean() if len(array) else 0.0 for array in indices])
-
-
-def _by_pixels(indices, images) -> list[np.ndarray]:
-    """Each client's examples renamed to the number of their distinct image."""
-    flat = np.ascontiguousarray(np.asarray(images).reshape(len(images), -1))
-    _, numbers = np.unique(flat.view([("", flat.dtype, flat.shape[1])]).ravel(), return_inverse=True)
-    return [numbers.ravel()[array] for array in indices]

@@ -8,8 +8,10 @@
 ``rendered-digits``    synthetic: 2,500 printed colour digits on cluttered backgrounds, 32 x 32; 2,000 train, 500 test
 ``mnist`` ...          ``fashion-mnist``, ``emnist-letters``, ``usps``, ``svhn``, ``cifar10``, ``cifar100`` by torchvision
 ``npz:/path/file``     a NumPy archive with ``x_train, y_train, x_test, y_test`` (and, if you like, ``classes``)
-``folder:/path``       ``train/<class>/<image>`` and ``test/<class>/<image>`` (or ``val``), as torchvision's ImageFolder
+``folder:/path``       ``train/<class>/<image>`` and ``test/<class>/<image>`` (or ``val``), see :mod:`fucore.data.images`
 =====================  =============================================================================================
+
+Arrays that are in memory already become a data set by :func:`fucore.data.arrays.from_arrays` (``fu.from_arrays``).
 """
 
 from __future__ import annotations
@@ -19,21 +21,23 @@ import gzip
 import importlib.util
 import os
 import pathlib
-import zipfile
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
-from ..errors import FucoreError, require, require_choice
+from ..errors import FucoreError, first_line, require, require_choice, require_whole, shown
 from ..machine import cache_folder
+from ..runs.registries import registry
+from ._checks import class_names
 from ._torchvision import torchvision
-from .dataset import Dataset, Split, pixel_statistics, stratified
+from .arrays import dataset_of, load_npz
+from .dataset import MOST_PIXELS, Dataset, stratified
+from .images import load_folder
 from .rendered import rendered_digits
 
 #: Data sets by name: functions of the folder where files may be kept, see :func:`source`.
-SOURCES: dict[str, Callable] = {}
+SOURCES: dict[str, Callable] = registry("data set")
 TORCHVISION = {
     "mnist": "MNIST",
     "fashion-mnist": "FashionMNIST",
@@ -51,6 +55,8 @@ def source(name: str):
     Images uint8 [N, H, W] or [N, H, W, channels], labels whole numbers from 0; ``folder`` is where files may be kept.
     Raises ``FucoreError`` for a built-in's name.
     """
+
+    require(isinstance(name, str) and ":" not in name, f"the name of a data set is {shown(name)}, but must be a text without a colon.")
 
     def register(function):
         known = SOURCES.get(name)
@@ -91,21 +97,40 @@ def load(
     Raises ``FucoreError`` when the data are missing, corrupt or not a classification data set of equal-sized
     images; the sentence names the file and the cure.
     """
-    require(isinstance(name, str), f"dataset is {name!r}, but must be a name, one of: {', '.join(names())}.")
+    require(isinstance(name, str), f"dataset is {shown(name)}, but must be a name, one of: {', '.join(names())}.")
+    require(root is None or isinstance(root, (str, os.PathLike)), f"root is {shown(root)}, but must be the path of a folder.")
+    for what, size in (("train_size", train_size), ("test_size", test_size)):
+        if size is not None:
+            require_whole(what, size, 1)
+    image_size = None if image_size is None else require_whole("image_size", image_size, 1, MOST_PIXELS)
+    seed, classes = require_whole("seed", seed, 0), None if classes is None else class_names(classes)
+    require(classes is None or len(classes) > 1, "classes must name at least two different classes.")
     kind, _, path = name.partition(":")
     if kind in ("npz", "folder") and path:
-        path = pathlib.Path(path).expanduser()
-        raw = _load_npz(path) if kind == "npz" else _load_folder(path, image_size, classes)
+        raw = load_npz(_path(path)) if kind == "npz" else load_folder(_path(path), image_size, classes)
     else:
         require_choice("dataset", name, names())
         require(name in SOURCES, f"dataset is {name!r}: write the path after the colon, such as npz:/data/mine.npz.")
         raw = SOURCES[name](pathlib.Path(root or _default_root()))
-    data = _checked(name, *raw)
+        require(
+            isinstance(raw, (tuple, list)) and len(raw) == 5,
+            f"the data set {name} must return (x_train, y_train, x_test, y_test, classes or None).",
+        )
+    data = dataset_of(name, *raw)
     if classes is not None:
         data = data.only_classes(classes)
     if image_size is not None:
         data = data.resized(image_size)
     return data.sample(train_size, test_size, seed)
+
+
+def _path(text: str) -> pathlib.Path:
+    try:
+        path = pathlib.Path(text).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, a null byte, or an unknown user's home
+        raise FucoreError(f"{shown(text)} cannot be the path of data ({first_line(error)}): give one that exists.") from None
+    return path
 
 
 @source("mnist5k")
@@ -154,7 +179,7 @@ def _load_torchvision(name, root):
             part = maker(root, download=True, **keyword)
         except Exception as error:  # torchvision raises urllib, runtime and zip errors alike
             raise FucoreError(
-                f"dataset {name} is not in {root} and could not be downloaded ({type(error).__name__}: {_first_line(error)}): connect to the "
+                f"dataset {name} is not in {root} and could not be downloaded ({type(error).__name__}: {first_line(error)}): connect to the "
                 f"network once, or put torchvision's files for {TORCHVISION[name]} into that folder, or set FUCORE_DATA to the folder that has them."
             ) from None
         images = np.asarray(part.data)
@@ -171,106 +196,5 @@ for _name in TORCHVISION:
     source(_name)(functools.partial(_load_torchvision, _name))
 
 
-def _load_npz(path):
-    require(path.is_file(), f"{path} is not a file: give the path of a .npz archive after npz:.")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [key for key in ("x_train", "y_train", "x_test", "y_test") if key not in archive]
-            require(not missing, f"{path} lacks {', '.join(missing)}: save x_train, y_train, x_test and y_test in it.")
-            classes = archive["classes"].tolist() if "classes" in archive else None
-            return archive["x_train"], archive["y_train"], archive["x_test"], archive["y_test"], classes
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise FucoreError(
-            f"{path} cannot be read as a NumPy archive of plain arrays ({_first_line(error)}): save it again with numpy.savez."
-        ) from None
-
-
-def _load_folder(path, image_size, wanted=None):
-    from PIL import Image
-
-    test = next((path / part for part in ("test", "val") if (path / part).is_dir()), None)
-    if test is None or not (path / "train").is_dir():
-        raise FucoreError(f"{path} needs the folders train and test (or val), with one folder of images per class in each.")
-    classes = sorted(entry.name for entry in (path / "train").iterdir() if entry.is_dir())
-    require(bool(classes), f"{path / 'train'} has no class folders: put the images of each class into a folder of its own.")
-    if wanted is not None:
-        missing = [name for name in wanted if name not in classes]
-        require(not missing, f"{path / 'train'} lacks the class folders {', '.join(missing[:5])}.")
-        classes = list(wanted)
-    result = []
-    for part in (path / "train", test):
-        strangers = [] if wanted else sorted({entry.name for entry in part.iterdir() if entry.is_dir()} - set(classes))
-        require(not strangers, f"{part} has classes that train lacks: {', '.join(strangers[:5])}.")
-        images, labels = [], []
-        for label, name in enumerate(classes):
-            for file in sorted((part / name).glob("*")) if (part / name).is_dir() else ():
-                try:
-                    image = Image.open(file).convert("RGB")
-                except OSError as error:
-                    raise FucoreError(f"{file} cannot be read as an image ({_first_line(error)}): remove or replace it.") from None
-                if image_size is not None:
-                    image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
-                same = not images or images[0].shape[:2] == image.size[::-1]
-                require(
-                    same,
-                    f"{file} is {image.size[0]} x {image.size[1]} pixels, unlike the images before it: pass image_size to resize them all.",
-                )
-                images.append(np.asarray(image))
-                labels.append(label)
-        require(bool(images), f"{part} holds no images.")
-        result += [np.stack(images), np.array(labels)]
-    return *result, classes
-
-
-def _checked(name, x_train, y_train, x_test, y_test, classes) -> Dataset:
-    """Refuse what is not a classification data set of equal-sized uint8 images, with the reason."""
-    splits = {}
-    for part, images, labels in (("train", x_train, y_train), ("test", x_test, y_test)):
-        images, labels = np.asarray(images), np.asarray(labels)
-        require(images.dtype != object, f"{name}: x_{part} mixes image sizes; resize the images to one size first.")
-        require(
-            images.dtype == np.uint8,
-            f"{name}: x_{part} is {images.dtype}, but pixels must be uint8 from 0 to 255; for pixels in 0..1 save (255 * x).round().astype('uint8').",
-        )
-        require(
-            images.ndim in (3, 4) and images.size > 0,
-            f"{name}: x_{part} has shape {images.shape}, but must be [N, H, W] or [N, H, W, channels], N at least 1.",
-        )
-        channels_last = images.ndim == 3 or images.shape[-1] in (1, 3)
-        channels_first = images.ndim == 4 and images.shape[1] in (1, 3)
-        require(channels_last or channels_first, f"{name}: x_{part} has shape {images.shape}, but images must have 1 or 3 channels.")
-        if images.ndim == 3:
-            images = images[:, None]
-        elif channels_last:
-            images = images.transpose(0, 3, 1, 2)
-        require(np.issubdtype(labels.dtype, np.integer), f"{name}: y_{part} is {labels.dtype}, but labels must be whole numbers.")
-        require(
-            labels.shape == (len(images),),
-            f"{name}: y_{part} has shape {labels.shape} for {len(images)} images; there must be one label an image.",
-        )
-        splits[part] = Split(torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(labels.astype(np.int64)))
-    train, test = splits["train"], splits["test"]
-    require(
-        train.images.shape[1:] == test.images.shape[1:],
-        f"{name}: training images are {tuple(train.images.shape[1:])}, test images {tuple(test.images.shape[1:])}; they must be alike.",
-    )
-    present = np.unique(train.labels.numpy())
-    gaps = sorted(set(range(int(present[-1]) + 1)) - set(present.tolist()))
-    require(
-        present[0] >= 0 and not gaps,
-        f"{name}: y_train must use every label from 0 to {present[-1]}, but {'has negative labels' if present[0] < 0 else f'lacks {gaps[:5]}'}.",
-    )
-    require(len(present) > 1, f"{name}: y_train has a single class; at least two are needed.")
-    count = len(classes) if classes else len(present)
-    require(count == len(present), f"{name}: classes names {count} classes, but y_train has {len(present)}.")
-    require(0 <= int(test.labels.min()) and int(test.labels.max()) < count, f"{name}: y_test has labels outside 0 to {count - 1}.")
-    mean, std = pixel_statistics([train.images])
-    return Dataset(name, train, test, tuple(map(str, classes)) if classes else tuple(map(str, range(count))), mean, std)
-
-
 def _default_root() -> pathlib.Path:
     return pathlib.Path(os.environ.get("FUCORE_DATA") or cache_folder() / "data")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import pathlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +22,7 @@ from scipy import stats
 
 from ..data.partition import read_published
 from ..errors import require, require_choice
+from ..runs.files import publish
 from ..streams import Stream
 
 TAIL_GROUPS, TAIL_SHARE = 4, 0.05
@@ -211,7 +211,7 @@ def save_scores(path, data, indices, scores) -> None:
     """Publish memorization scores as a small open JSON file: training indices, scores, and the hash of the data."""
     record = {"format": "fucore memorization scores 1", "data": data.name, "data_sha256": data.hash}
     record |= {"indices": np.asarray(indices).tolist(), "scores": [float(f"{score:.6g}") for score in scores]}
-    pathlib.Path(path).write_text(json.dumps(record) + "\n")
+    publish(path, json.dumps(record) + "\n")
 
 
 def load_scores(path, data) -> tuple[np.ndarray, np.ndarray]:

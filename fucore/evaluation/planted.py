@@ -1,4 +1,4 @@
-"""Memorization with a known answer: examples that can only be known by having memorized them (:func:`fucore.data.dataset.plant`)."""
+"""Memorization with a known answer: examples that can only be known by having memorized them (:func:`fucore.data.planting.plant`)."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from ..errors import require, require_choice
 from ..federation.case import Case
+from ..runs.registries import registry
 from ..runs.run import Run
 
 #: What a metric makes of the ``others`` it is given, which decides how its values spread over retrained models.
@@ -53,7 +54,7 @@ class Metric:
 
 
 #: Registered metrics by name, in the order of tables.
-METRICS: dict[str, Metric] = {}
+METRICS: dict[str, Metric] = registry("metric")
 
 
 def metric(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pathlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ import pandas as pd
 from ..data.forgetting import Request
 from ..errors import require
 from ..federation.case import Case, as_case
+from ..runs.files import publish
 from ..runs.run import Run, listed
 from . import cost
 from .gme import assign_groups, group_accuracy, group_names, grouped_memorization
@@ -80,17 +80,15 @@ class Report:
 
     def save(self, stem) -> None:
         """Write ``<stem>.groups.csv``, ``<stem>.summary.csv`` and ``<stem>.json`` (everything, with the scores)."""
-        stem = pathlib.Path(stem)
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        self.groups.to_csv(stem.with_name(stem.name + ".groups.csv"), index=False)
-        self.summary.to_csv(stem.with_name(stem.name + ".summary.csv"), index=False)
+        publish(f"{stem}.groups.csv", self.groups.to_csv(index=False))
+        publish(f"{stem}.summary.csv", self.summary.to_csv(index=False))
         record = {"protocol": self.protocol, "retrained_models": self.retrained_models, "leak_audit": self.leak}
         record |= {
             "groups": json.loads(self.groups.to_json(orient="records")),
             "summary": json.loads(self.summary.to_json(orient="records")),
         }
         record |= {"indices": self.indices.tolist(), "scores": self.scores.tolist()}
-        stem.with_name(stem.name + ".json").write_text(json.dumps(record, indent=1) + "\n")
+        publish(f"{stem}.json", json.dumps(record, indent=1) + "\n")
 
     @property
     def legend(self) -> str:

@@ -11,6 +11,7 @@ import concurrent.futures
 import contextlib
 import functools
 import itertools
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
@@ -24,6 +25,10 @@ from .worker import Worker
 SMALL_NETWORK, STACKED_WEIGHTS = 60_000, 1_250_000
 
 
+if hasattr(os, "register_at_fork"):  # the child has none of OpenMP's threads, and torch would wait for them for ever
+    os.register_at_fork(after_in_child=functools.partial(torch.set_num_threads, 1))
+
+
 class Engine:
     """Runs jobs on workers: ``job(worker) -> result`` in, results out in the same order."""
 
@@ -32,6 +37,7 @@ class Engine:
         self.stopped = threading.Event()
         self._make_worker = make_worker
         self._own = threading.local()
+        self._threads: tuple[int, concurrent.futures.ThreadPoolExecutor | None] = (0, None)
 
     def train(self, weights, indices, local: LocalTraining, lr: float, keys, hooks: Hooks = Hooks()) -> Iterator[torch.Tensor]:
         """Weights after local training on each of ``indices``, seeded by the key at the same place, in order."""
@@ -76,9 +82,13 @@ class Engine:
         (result,) = self.each([lambda worker: worker.stacks])
         return result
 
-    @functools.cached_property
-    def _pool(self):
-        return concurrent.futures.ThreadPoolExecutor(self.workers, initializer=torch.set_num_threads, initargs=(1,))
+    @property
+    def _pool(self) -> concurrent.futures.ThreadPoolExecutor:
+        process, pool = self._threads
+        if pool is None or process != os.getpid():  # a process that was forked has none of its parent's threads
+            pool = concurrent.futures.ThreadPoolExecutor(self.workers, initializer=torch.set_num_threads, initargs=(1,))
+            self._threads = os.getpid(), pool
+        return pool
 
     @property
     def worker(self) -> Worker:
@@ -90,7 +100,9 @@ class Engine:
     def _run(self, job):
         if self.stopped.is_set():
             raise KeyboardInterrupt
-        return job(self.worker)
+        # whatever mode the caller is in: a worker's thread would not know of it, and the bits would depend on their number
+        with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False):
+            return job(self.worker)
 
 
 def stack_size(weights: int, clients: int) -> int:

@@ -18,22 +18,23 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..data.dataset import Dataset, Split, hash_splits
+from ..data.dataset import Dataset, Split
 from ..data.forgetting import Request
 from ..data.partition import LeakAudit, Partition
 from ..errors import FucoreError, require, require_number, require_whole
 from ..machine import check_device, default_workers
 from ..progress import progress
-from ..runs.fingerprint import hash_of, hash_of_code, hash_tensor, plain
+from ..runs.fingerprint import hash_of, hash_tensor, plain
 from ..runs.run import Run
 from ..runs.store import NOT_KEPT, Store
 from ..streams import Stream
 from . import rounds as rounds_of
 from .engine import Engine, one_thread
-from .models import build, fingerprint
+from .identity import can_be_told, check_unchanged, code_of, config_of, explain
+from .models import build
 from .server import FedAvg, Server
 from .training import EVALUATION_BATCH, Hooks, LocalTraining, Preprocessing, sources
-from .weights import Layout
+from .weights import Layout, refuse_unflattenable, trainable
 from .worker import Worker
 
 
@@ -74,6 +75,8 @@ class Federation:
         require(isinstance(self.server, Server), f"server is {self.server!r}, but must be an aggregation rule such as fu.FedAvg('size').")
         require_number("participation", self.participation, 0.0, 1.0, open_low=True)
         check_device(self.device, self.precision)
+        self.data.check_unchanged()
+        self.clients.check_unchanged()
         highest = max(int(indices[-1]) for indices in self.clients.indices if len(indices))
         require(
             highest < len(self.data.train),
@@ -113,6 +116,7 @@ class Federation:
         """
         require_whole("rounds", rounds, 1)
         require_whole("seed", seed, 0)
+        check_unchanged(self)
         hooks = self.hooks if hooks is None else hooks
         require_whole("evaluate_every", evaluate_every, 1)
         require_whole("first_round", first_round, 0)
@@ -127,22 +131,19 @@ class Federation:
             "until": until,
             "evaluate_every": evaluate_every,
             "record_updates": record_updates,
-        }
-        config = {
-            **self.config,
-            **plan,
             "start": None if start is None else hash_tensor(start),
             "hooks": sources(hooks),
         }
-        key = None if None in config["hooks"] or self.store is None else hash_of(config)
+        config = plain({**self.config, **plan})  # as it is read back, so that the key is the hash of what is stored
+        key = hash_of(config) if self.store is not None and can_be_told(config) else None
         require(not record_updates or key is not None, "record_updates needs a store to write to, and hooks that are plain functions.")
         if key is None and self.store is not None and keep:
             warnings.warn(NOT_KEPT.format("its hooks compute"), stacklevel=2)
-        found = self.store.get(key) if key and self.store else None
+        found = self.store.get(key, self.layout.size) if key and self.store else None
         if found:
             return dataclasses.replace(found, federation=self)
         with one_thread():  # between rounds too: idle threads of torch spin, and take the cores from the workers
-            run = rounds_of.train(self, start, hooks, plain(config), key)
+            run = rounds_of.train(self, start, hooks, config, key)
         if key and self.store:
             self.store.put(run) if keep else self.store.drop_checkpoint(key)
         return run
@@ -187,6 +188,7 @@ class Federation:
 
         What nobody holds any more cannot be read either: in the new federation's data it is blank.
         """
+        check_unchanged(self)
         labels = self.data.train.labels
         clients = request.retained(labels, self.clients)
         held = np.isin(np.arange(len(labels)), clients.examples)
@@ -208,7 +210,8 @@ class Federation:
     def initial_weights(self, seed: int) -> torch.Tensor:
         """Weights [d] of a network drawn with ``seed``, on the CPU."""
         module = build(self.model, self.input_shape, len(self.data.classes), seed)
-        return torch.cat([parameter.detach().reshape(-1) for parameter in module.parameters()])
+        refuse_unflattenable(module)
+        return torch.cat([parameter.detach().reshape(-1) for parameter in trainable(module).values()])
 
     def logits(self, weights: torch.Tensor, split: Split) -> torch.Tensor:
         """Logits float32 [n, classes] of ``weights`` [d] on ``split``, in evaluation mode and in order."""
@@ -251,13 +254,16 @@ class Federation:
         if self.store is None or run.key is None or not run.config.get("record_updates"):
             raise FucoreError("this run kept no client updates: train it with record_updates=True.")
         require_whole("round", round_number, 1, run.rounds)
-        return self.store.updates(run.key, run.config["first_round"] + round_number)
+        index = run.config["first_round"] + round_number
+        present = len((run.federation or self).participants(run.config["seed"], index - 1))
+        return self.store.updates(run.key, index, (present, run.weights.numel()))
 
     @functools.cached_property
     def layout(self) -> Layout:
         """Names and shapes of the parameters in the flat vector."""
         module = build(self.model, self.input_shape, len(self.data.classes), seed=0)
-        return Layout(*zip(*((name, parameter.shape) for name, parameter in module.named_parameters())))
+        refuse_unflattenable(module)
+        return Layout(*zip(*((name, parameter.shape) for name, parameter in trainable(module).items())))
 
     @functools.cached_property
     def engine(self) -> Engine:
@@ -268,26 +274,17 @@ class Federation:
 
     @functools.cached_property
     def config(self) -> dict:
-        """Everything about this federation that determines what training gives; of the data only what clients hold, and the test images."""
-        module = build(self.model, self.input_shape, len(self.data.classes), seed=0)
-        return {
-            "data": hash_splits(self.held, self.data.test),
-            "scale": [self.data.mean, self.data.std],
-            "classes": len(self.data.classes),
-            "clients": self.clients.hash,
-            "partition": repr(self.clients),
-            "model": self.model if isinstance(self.model, str) else getattr(self.model, "__qualname__", repr(self.model)),
-            "model_fingerprint": fingerprint(self.model, module) if self.store is not None else None,
-            "local": dataclasses.asdict(self.local),
-            "preprocessing": dataclasses.asdict(self.preprocessing),
-            "server": self.server.config,
-            "hooks": sources(self.hooks),
-            "participation": self.participation,
-            "device": torch.device(self.device).type,
-            "precision": self.precision,
-            "code": hash_of_code(__name__),  # a stored run of other code is never taken
-            "torch": torch.__version__,
-        }
+        """What determines the runs of this federation, see :func:`~fucore.federation.identity.config_of`."""
+        check_unchanged(self)
+        return config_of(self)
+
+    @functools.cached_property
+    def _code(self) -> list:
+        return code_of(self)
+
+    def explain(self) -> str:
+        """How this federation is computed, in sentences: which speed-ups apply, and why others do not."""
+        return explain(self)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

@@ -7,25 +7,23 @@ U(-sqrt(6/fan_in), sqrt(6/fan_in)), all others U(-0.1, 0.1).
 
 from __future__ import annotations
 
-import hashlib
 import math
-import threading
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import nn
 
 from ..data._torchvision import torchvision
-from ..errors import require, require_choice
-from ..runs.fingerprint import hash_tensor, source_of, source_of_class
+from ..errors import FucoreError, require, require_choice
+from ..runs.fingerprint import hash_of, source_of
+from ..runs.registries import registry
+from .randomness import seeded
 
 KAIMING_1D_BOUND = 0.1
-_DRAWING = threading.RLock()  # torch has one generator for all threads; a factory may build another network
 
 
 #: Networks by name, functions ``(shape, classes) -> nn.Module``.
-FACTORIES: dict[str, Callable[..., nn.Module]] = {}
+FACTORIES: dict[str, Callable[..., nn.Module]] = registry("model")
 
 
 def model(name: str):
@@ -228,29 +226,29 @@ def build(model, shape, classes: int, seed: int) -> nn.Module:
     require(
         callable(model), f"model is {model!r}, but must be one of {', '.join(FACTORIES)} or a function (shape, classes) -> torch.nn.Module."
     )
-    with _DRAWING, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        module = model(tuple(shape), classes)
-    require(isinstance(module, nn.Module), f"the model factory returned {type(module).__name__}, but must return a torch.nn.Module.")
+    with seeded(seed):
+        try:
+            module = model(tuple(shape), classes)
+        except FucoreError:
+            raise
+        except Exception as error:  # whatever a user's function raises
+            words = (str(error).strip().splitlines() or [""])[0].rstrip(".")
+            raise FucoreError(
+                f"the model's function cannot be called as model(shape, classes) ({type(error).__name__}: {words})."
+            ) from error
+        require(isinstance(module, nn.Module), f"the model factory returned {type(module).__name__}, but must return a torch.nn.Module.")
+        if any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in module.parameters()):
+            with torch.no_grad():
+                module.eval()(torch.zeros(2, *shape))  # lazy layers learn their shapes, and draw their weights now
+            module.train()
     return module
 
 
-def derived_seed(*parts: int) -> int:
-    """One seed for torch's generators from several numbers; different numbers give unrelated streams."""
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
-
-
 def fingerprint(model, module: nn.Module) -> str:
-    """Hash of what the network computes: its structure, what its factory and its own classes do, and its weights as drawn."""
-    digest = hashlib.sha256(repr(module).encode())
-    for name, parameter in module.named_parameters():
-        digest.update(f"{name} {tuple(parameter.shape)} {hash_tensor(parameter)}".encode())
-    factory = source_of(FACTORIES[model] if isinstance(model, str) else model)
-    own = {type(part) for part in module.modules() if not type(part).__module__.startswith(("torch.", "torchvision."))}
-    methods = [source_of_class(kind) for kind in sorted(own, key=lambda kind: kind.__qualname__)]
+    """Hash of what the network computes: what its function does, and all that ``module``, drawn by it, is made of."""
+    parts = source_of(FACTORIES[model] if isinstance(model, str) else model), source_of(module)
     require(
-        None not in (factory, *methods),
+        None not in parts,
         f"what {model!r} computes cannot be told from its code, so its runs cannot be told apart: make the factory a plain function over plain values, or pass store=None.",
     )
-    digest.update("".join(map(str, (factory, *methods))).encode())
-    return digest.hexdigest()
+    return hash_of([repr(module), *parts])

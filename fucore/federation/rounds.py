@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
+import warnings
 
 import numpy as np
 import torch
@@ -32,8 +33,10 @@ def train(federation, start: torch.Tensor | None, hooks: Hooks, config: dict, ke
     theta = theta.to(federation.device)
     state, history, cost, done = federation.server.begin(theta), [], Cost(), 0
     checkpoint = store.load_checkpoint(key) if store and not recording else None
-    if checkpoint:
-        tensors, record = checkpoint
+    tensors, record = checkpoint or ({}, {})
+    if checkpoint and not fits(tensors, record, theta, state, config):
+        warnings.warn("a stored checkpoint is not of this run and is ignored; the run starts anew.", stacklevel=4)
+    elif checkpoint:
         theta = tensors.pop("weights").to(federation.device)
         state = {name.removeprefix(STATE): tensor.to(federation.device) for name, tensor in tensors.items()}
         history, cost, done = record["history"], Cost(**record["cost"]), record["done"]
@@ -61,6 +64,17 @@ def train(federation, start: torch.Tensor | None, hooks: Hooks, config: dict, ke
             store.save_checkpoint(key, {"weights": theta, **kept}, record)
             saved = clock = time.perf_counter()
     return Run(theta.cpu(), history, config, cost, provenance(federation.data), key, federation)
+
+
+def fits(tensors: dict, record: dict, theta: torch.Tensor, state: dict, config: dict) -> bool:
+    """Whether a checkpoint can be of the run that ``config`` describes, which begins with ``theta`` [d] and the server's ``state``."""
+    names = {"weights": theta, **{f"{STATE}{name}": tensor for name, tensor in state.items()}}
+    kinds = {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
+    alike = all(kinds.get(name) == (tensor.dtype, tensor.shape) for name, tensor in names.items())
+    known = all(name == "weights" or name.startswith(STATE) for name in tensors)
+    evaluations = [row["round"] for row in record["history"]]
+    due = list(range(config["evaluate_every"], record["done"] + 1, config["evaluate_every"]))
+    return alike and known and record["done"] < config["rounds"] and evaluations == due
 
 
 def one_round(federation, theta, participants, lr: float, stream: tuple[int, int], hooks: Hooks, state: dict, key: str | None):

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 
 from ..errors import FucoreError, require_choice
-from ..runs.fingerprint import source_of_class
+from ..runs.fingerprint import source_of
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Server:
     @property
     def config(self) -> dict:
         """What determines the rule: its name, its fields and its code.  Raises ``FucoreError`` where the code cannot be told."""
-        code = source_of_class(type(self))
+        code = source_of(type(self))
         if code is None:
             raise FucoreError(f"what {type(self).__name__} computes cannot be told from its code: let its methods name only plain values.")
         return {"rule": type(self).__qualname__, **dataclasses.asdict(self), "code": code}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..errors import require_choice, require_number, require_whole
+from ..errors import require, require_choice, require_flag, require_number, require_whole, shown
 from ..runs.fingerprint import source_of
 
 EVALUATION_BATCH = 200
@@ -37,14 +37,18 @@ class LocalTraining:
     decay: float = 1.0
 
     def __post_init__(self):
-        require_whole("epochs", self.epochs, 1)
-        require_whole("batch", self.batch, 1)
-        require_choice("optimizer", self.optimizer, ("adam", "sgd"))
-        require_number("lr", self.lr, 0.0, math.inf)
-        require_number("momentum", self.momentum, 0.0, 1.0)
-        require_number("weight_decay", self.weight_decay, 0.0, math.inf)
-        require_choice("schedule", self.schedule, ("constant", "cosine"))
-        require_number("decay", self.decay, 0.0, 1.0, open_low=True)
+        checked = {
+            "epochs": require_whole("epochs", self.epochs, 1),
+            "batch": require_whole("batch", self.batch, 1),
+            "optimizer": str(require_choice("optimizer", self.optimizer, ("adam", "sgd"))),
+            "lr": require_number("lr", self.lr, 0.0, math.inf, open_high=True),
+            "momentum": require_number("momentum", self.momentum, 0.0, 1.0),
+            "weight_decay": require_number("weight_decay", self.weight_decay, 0.0, math.inf, open_high=True),
+            "schedule": str(require_choice("schedule", self.schedule, ("constant", "cosine"))),
+            "decay": require_number("decay", self.decay, 0.0, 1.0, open_low=True),
+        }
+        for name, value in checked.items():  # NumPy's numbers become Python's, so that equal settings have equal keys
+            object.__setattr__(self, name, value)
 
     def rate(self, round_index: int, rounds: int) -> float:
         """Learning rate in global round ``round_index`` (from 0) of ``rounds``."""
@@ -65,6 +69,12 @@ class Preprocessing:
     augment: bool = False
     flip: bool = True
     resize: int | None = None
+
+    def __post_init__(self):
+        for name in ("normalise", "augment", "flip"):
+            object.__setattr__(self, name, require_flag(name, getattr(self, name)))
+        if self.resize is not None:
+            object.__setattr__(self, "resize", require_whole("resize", self.resize, 1))
 
 
 @dataclass
@@ -104,6 +114,12 @@ class Hooks:
     gradient: Callable | None = None
     after: Callable | None = None
     passes: int = 1
+
+    def __post_init__(self):
+        for name in ("loss", "gradient", "after"):
+            function = getattr(self, name)
+            require(function is None or callable(function), f"{name} is {shown(function)}, but must be a function of a step, or None.")
+        object.__setattr__(self, "passes", require_whole("passes", self.passes, 1))
 
 
 def batch_order(indices, local: LocalTraining, rng: np.random.Generator) -> list[torch.Tensor]:

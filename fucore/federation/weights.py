@@ -1,4 +1,4 @@
-"""A network's weights as one flat float32 vector of length d in ``named_parameters()`` order."""
+"""A network's weights as one flat float32 vector of length d: its trainable parameters in ``named_parameters()`` order."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class Layout:
 
 
 class FlatModel:
-    """A module whose parameters and gradients are views of two flat vectors, ``weights`` and ``gradient`` [d]."""
+    """A module whose trainable parameters and their gradients are views of two flat vectors, ``weights`` and ``gradient`` [d]."""
 
     def __init__(self, module: nn.Module, device="cpu"):
         refuse_unflattenable(module)
         self.module = module.to(device)
-        parameters = dict(module.named_parameters())
+        parameters = trainable(module)
         self.layout = Layout(tuple(parameters), tuple(p.shape for p in parameters.values()))
         self.weights = torch.cat([p.detach().reshape(-1) for p in parameters.values()])
         self.gradient = torch.zeros_like(self.weights)
@@ -57,20 +57,20 @@ class FlatModel:
         torch._foreach_copy_(self._gradients, torch.autograd.grad(loss, self._parameters, materialize_grads=True))
 
 
+def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that training changes, by name, each once: what the flat vector holds.  Frozen ones stay as they were drawn."""
+    return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+
 def refuse_unflattenable(module: nn.Module) -> None:
-    """Raise ``FucoreError`` if the state of ``module`` is more than float32 parameters."""
-    buffers = [name for name, buffer in module.named_buffers() if buffer is not None and buffer.is_floating_point()]
+    """Raise ``FucoreError`` if the weights of ``module`` cannot be one vector, or if it normalises by the batch."""
+    norms = [name for name, part in module.named_modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
     require(
-        not buffers,
-        f"the model keeps floating-point buffers ({', '.join(buffers[:3])} …), which federated averaging of a weight vector would lose: "
-        "replace its BatchNorm by GroupNorm with fu.models.to_groupnorm(model).",
+        not norms,
+        f"{norms[0] if norms else ''} is a BatchNorm, whose answer depends on what else is in the batch and on averages that no vector of weights holds: "
+        "replace it by a GroupNorm with fu.models.to_groupnorm(model) in the model's function.",
     )
-    random = [name for name, part in module.named_modules() if isinstance(part, (nn.modules.dropout._DropoutNd, nn.RReLU))]
-    require(
-        not random,
-        f"{random[0] if random else ''} draws random numbers while training, which could not be repeated: remove dropout from the model.",
-    )
-    parameters = dict(module.named_parameters())
+    parameters = trainable(module)
     require(bool(parameters), "the model has no parameters to train.")
-    odd = [name for name, p in parameters.items() if p.dtype != torch.float32 or not p.requires_grad]
-    require(not odd, f"parameters must be float32 and trainable, but {odd[0] if odd else ''} is not.")
+    odd = [f"{name} is {str(p.dtype).removeprefix('torch.')}" for name, p in parameters.items() if p.dtype != torch.float32]
+    require(not odd, f"parameters must be float32, but {odd[0] if odd else ''}: call .float() on the model in its function.")

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch._C._functorch import is_functorch_wrapped_tensor  # pyright: ignore[reportMissingModuleSource]
 
 from ..data.dataset import Dataset, Split
 from ..errors import FucoreError, require
-from .models import build, pool_before_relu
+from ..streams import Stream
+from .models import build
+from .probe import traits
+from .randomness import derived_seed, drawing_nothing, seeded
 from .training import EVALUATION_BATCH, Hooks, LocalTraining, Preprocessing, Step, augmented, batch_order
 from .weights import FlatModel
 
@@ -25,9 +27,12 @@ class Worker:
         self.device, self.precision, self.preprocessing = device, precision, preprocessing
         channels, height, width = data.shape
         side = preprocessing.resize
-        self.net = FlatModel(pool_before_relu(build(model, (channels, side or height, side or width), len(data.classes), seed=0)), device)
+        shape = (channels, side or height, side or width)
+        self.traits = traits(model, shape, len(data.classes))
+        self.net = FlatModel(self.traits.prepared(build(model, shape, len(data.classes), seed=0)), device)
         sides = data.train.sides
         sizes = [(height, width)] if sides is None else [(int(side),) * 2 for side in sides.unique()]
+        self.net.module.eval()  # nothing may draw here, where other threads may train
         for size in [(side, side)] if side else sizes:
             with torch.no_grad():
                 outputs = _output_shape(self.net.module, torch.zeros(1, channels, *size, device=device))
@@ -40,16 +45,12 @@ class Worker:
         std = torch.tensor(data.std) if preprocessing.normalise else torch.full((channels,), 255.0)
         self.scale = (1 / std).view(-1, 1, 1).to(device)
         self.shift = (-mean / std).view(-1, 1, 1).to(device)
-        convolves = any(isinstance(module, torch.nn.Conv2d) for module in self.net.module.modules())
-        self.memory_format = torch.channels_last if convolves else torch.contiguous_format
-        if convolves:
-            for flatten in (module for module in self.net.module.modules() if isinstance(module, torch.nn.Flatten)):
-                flatten.register_forward_pre_hook(_keep_gradient_channels_last)
+        self._drawing: list[Hooks] = []
 
     @functools.cached_property
     def stacks(self) -> bool:
         """Whether :meth:`train_together` can train this network: no augmentation, and nothing that ``torch.vmap`` cannot batch."""
-        if self.preprocessing.augment or self.train_split.sides is not None:
+        if self.preprocessing.augment or self.train_split.sides is not None or self.traits.draws:
             return False
         parameters = self.net.layout.views(self.net.weights.repeat(2, 1))
         images = self.inputs(self.train_split.images[:2]).unsqueeze(1)
@@ -62,8 +63,18 @@ class Worker:
     def train(self, weights, indices, local: LocalTraining, lr: float, key: tuple[int, int, int], hooks: Hooks) -> torch.Tensor:
         """Weights [d] after local training from ``weights`` on the training examples ``indices``.
 
-        ``key`` = (seed, round, client) seeds the batch order.
+        ``key`` = (seed, round, client) seeds the batch order, and whatever else the network or the hooks draw.
         """
+        if not self.traits.draws and not any(hooks is known for known in self._drawing):
+            with drawing_nothing() as drawn:
+                result = self._train(weights, indices, local, lr, key, hooks)
+            if not drawn[0]:
+                return result
+            self._drawing.append(hooks)
+        with seeded(derived_seed(*key, Stream.DRAWN_IN_TRAINING)):
+            return self._train(weights, indices, local, lr, key, hooks)
+
+    def _train(self, weights, indices, local: LocalTraining, lr: float, key: tuple[int, int, int], hooks: Hooks) -> torch.Tensor:
         net, train, (seed, turn, client) = self.net, self.train_split, key
         net.module.train()
         net.weights.copy_(weights)
@@ -123,7 +134,7 @@ class Worker:
         net.module.eval()
         net.weights.copy_(weights)
         total = torch.zeros_like(net.weights)
-        for batch in torch.from_numpy(np.asarray(indices)).to(self.device).split(EVALUATION_BATCH):
+        for batch in torch.tensor(np.asarray(indices), device=self.device).split(EVALUATION_BATCH):
             with self._autocast():
                 logits = net.module(self.inputs(train.batch(batch))).float()
                 loss = torch.nn.functional.cross_entropy(logits, train.labels[batch], reduction="sum") / len(indices)
@@ -136,7 +147,7 @@ class Worker:
         images = images.to(self.device)
         if rng is not None:
             images = augmented(images, rng, flip=self.preprocessing.flip)
-        inputs = images.to(torch.float32, memory_format=self.memory_format)
+        inputs = self.traits.arranged(images)
         if self.preprocessing.resize is not None:
             inputs = torch.nn.functional.interpolate(inputs, size=(self.preprocessing.resize,) * 2, mode="bilinear", antialias=True)
         return inputs.mul_(self.scale).add_(self.shift)
@@ -174,17 +185,11 @@ class FlatOptimizer:
 def _output_shape(module: torch.nn.Module, images: torch.Tensor) -> tuple[int, ...]:
     try:
         return tuple(module(images).shape)
-    except RuntimeError as error:
+    except Exception as error:  # whatever a network of a user's raises
         raise FucoreError(
-            f"the model cannot take images of {images.shape[-1]} x {images.shape[-2]} pixels ({str(error).splitlines()[0]}): "
+            f"the model cannot take images of {images.shape[-1]} x {images.shape[-2]} pixels ({(str(error).strip().splitlines() or [type(error).__name__])[0]}): "
             "for images of several sizes choose one that pools adaptively, such as resnet18, resnet32 or cnn-adaptive."
         ) from None
-
-
-def _keep_gradient_channels_last(flatten, inputs) -> None:
-    """Before flattening: hand the gradient back in the layout of the features; kernels for mixed layouts take several times longer."""
-    if inputs[0].requires_grad and inputs[0].dim() == 4 and not is_functorch_wrapped_tensor(inputs[0]):
-        inputs[0].register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))
 
 
 @contextlib.contextmanager

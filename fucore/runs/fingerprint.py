@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import dis
 import functools
 import hashlib
 import importlib.util
 import json
 import pathlib
 import sys
-import types
 from collections.abc import Iterable
 from typing import Any
 
 import torch
+
+from .described import Describer
 
 PACKAGE = __name__.partition(".")[0]
 #: Modules that no stored result can depend on; the package itself only passes names on.
@@ -126,131 +126,17 @@ def _of_fucore(module: str | None) -> bool:
 # ---- functions and values
 
 
-def source_of(function) -> str | None:
-    """Hash of what a function computes, or ``None`` if that cannot be told; the empty string for ``None``.
+def source_of(value) -> str | None:
+    """Hash of what a function, class, network or other value computes, or ``None`` if that cannot be told; the empty string for ``None``.
 
-    Covers its code, defaults, the values it closes over and the globals it names, functions among them in the same way; what
-    is fucore's own counts by the code of its module, a module of the user's by the content of its file.  Modules, classes and functions of
-    installed libraries count by name.  Bound methods and opaque objects cannot be told.
+    See :mod:`fucore.runs.described`.
     """
-    if function is None:
+    if value is None:
         return ""
     try:
-        return hash_of(_computes(function, set()))
-    except (TypeError, ValueError):  # an opaque object, or a cell that is not filled yet
+        return hash_of(Describer(hash_of_code).describe(value))
+    except Exception:  # something opaque, which may raise anything
         return None
-
-
-def source_of_class(kind: type) -> str | None:
-    """Hash of what a class and its bases do (their methods and plain attributes), or ``None`` if that cannot be told."""
-    try:
-        return hash_of([_class(each, set()) for each in kind.__mro__ if each is not object])
-    except (TypeError, ValueError):
-        return None
-
-
-def _class(kind: type, seen: set) -> list:
-    if _of_fucore(kind.__module__):
-        return _own(kind)
-    if _installed(kind.__module__):
-        return [f"{kind.__module__}.{kind.__qualname__}"]
-    parts = {name: getattr(value, "fget", None) or getattr(value, "__func__", value) for name, value in vars(kind).items()}
-    return [kind.__qualname__, {name: _value(value, seen) for name, value in parts.items() if _written(name, value)}]
-
-
-def _written(name: str, value) -> bool:
-    """Whether a class's entry was written by its author: not made by Python, nor by ``dataclass``."""
-    if isinstance(value, types.FunctionType):
-        made = name.startswith("__") and value.__code__.co_filename in ("<string>", dataclasses.__file__)
-        return not made and name not in ("__annotate__", "__annotate_func__")
-    return not (name.startswith("__") and name.endswith("__"))
-
-
-def _computes(function, seen: set) -> list:
-    if not isinstance(function, types.FunctionType):
-        raise TypeError(f"{function!r} is no plain function")
-    if function in seen:
-        return [function.__qualname__]
-    seen.add(function)
-    cells = zip(function.__code__.co_freevars, function.__closure__ or ())
-    known = {" defaults": function.__defaults__, " keywords": function.__kwdefaults__, **{name: cell.cell_contents for name, cell in cells}}
-    if _of_fucore(function.__globals__.get("__name__")):
-        what = _own(function)
-    else:
-        known |= {name: function.__globals__[name] for name in sorted(_globals(function.__code__)) if name in function.__globals__}
-        what = [_code(function.__code__, function.__doc__), *map(_module, sorted(_imports(function.__code__)))]
-    return [what, {name: _value(value, seen) for name, value in known.items()}]
-
-
-def _own(thing) -> list[str]:
-    """Name and code of a function or class of fucore's."""
-    return [f"{thing.__module__}.{thing.__qualname__}", hash_of_code(thing.__module__)]
-
-
-def _code(code: types.CodeType, docstring: str | None = None) -> list:
-    """Bytecode, names and constants: what is executed, without file names, line numbers or the docstring."""
-    constants = [value for value in code.co_consts if value is None or value != docstring]
-    return [code.co_code.hex(), list(code.co_names), list(code.co_varnames), [_constant(value) for value in constants]]
-
-
-def _globals(code: types.CodeType) -> set[str]:
-    """Names that the code, or code inside it, reads as globals; attributes of the same name do not count."""
-    return _named(code, "LOAD_GLOBAL", "LOAD_NAME")
-
-
-def _imports(code: types.CodeType) -> set[str]:
-    """Modules that the code, or code inside it, imports."""
-    return _named(code, "IMPORT_NAME")
-
-
-def _named(code: types.CodeType, *operations: str) -> set[str]:
-    inner = [_named(value, *operations) for value in code.co_consts if isinstance(value, types.CodeType)]
-    return {step.argval for step in dis.get_instructions(code) if step.opname in operations}.union(*inner)
-
-
-def _constant(value):
-    if isinstance(value, types.CodeType):
-        return _code(value)
-    return sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value)
-
-
-def _value(value, seen: set):
-    if isinstance(value, types.FunctionType) and not _installed(value.__module__):
-        return _computes(value, seen)
-    if isinstance(value, types.ModuleType):
-        return _module(value.__name__)
-    if isinstance(value, type) and not _installed(value.__module__) and value not in seen:
-        return [_class(each, seen | {value}) for each in value.__mro__ if each is not object]
-    if dataclasses.is_dataclass(value) and not isinstance(value, type) and not _of_fucore(type(value).__module__):
-        return [_value(type(value), seen), plain(value)]
-    if isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType)):
-        return f"{value.__module__}.{value.__qualname__}"
-    config = getattr(value, "config", None)
-    if isinstance(config, dict):  # a federation or a run
-        return config
-    if isinstance(value, (tuple, list)):
-        return [_value(each, seen) for each in value]
-    if isinstance(value, dict):
-        return {str(key): _value(each, seen) for key, each in value.items()}
-    return plain(value)
-
-
-def _module(name: str) -> list[str]:
-    """A module by name; the library's with all its code, a user's own with the content of its file."""
-    if _of_fucore(name):
-        return [name, hash_of_code()]
-    file = getattr(sys.modules.get(name), "__file__", None)
-    if _installed(name) or file is None:
-        return [name]
-    return [name, hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest()]
-
-
-def _installed(module: str | None) -> bool:
-    """Whether what is in this module counts by name: installed libraries."""
-    top = (module or "").split(".")[0]
-    if top in sys.stdlib_module_names | {"torch", "torchvision", "numpy", "scipy", "sklearn", "pandas"}:
-        return True
-    return "-packages" in str(getattr(sys.modules.get(top), "__file__", "") or "")
 
 
 def plain(value) -> Any:

@@ -10,6 +10,7 @@ from torch import nn
 from torch.func import functional_call, grad, vmap
 
 from ..federation.training import Hooks
+from ..federation.weights import trainable
 from ..streams import Stream
 
 CHUNK = 32
@@ -19,7 +20,8 @@ def squared_gradients(step) -> torch.Tensor:
     """Sum over the batch of each example's squared gradient of the cross-entropy at ``step.weights``, float32 [d]."""
     layers = [module for module in step.module.modules() if next(module.parameters(recurse=False), None) is not None]
     shared = sum(len(list(layer.parameters())) for layer in layers) > len(list(step.module.parameters()))
-    return _by_layer(step, layers) if all(map(_factorises, layers)) and not shared else _by_example(step)
+    frozen = len(trainable(step.module)) < len(list(step.module.parameters()))
+    return _by_layer(step, layers) if all(map(_factorises, layers)) and not (shared or frozen) else _by_example(step)
 
 
 def _factorises(layer: nn.Module) -> bool:
@@ -59,14 +61,14 @@ def _by_layer(step, layers: list[nn.Module]) -> torch.Tensor:
 
 def _by_example(step) -> torch.Tensor:
     """For any network: the gradients of ``CHUNK`` examples at a time."""
-    parameters = {name: value.detach() for name, value in step.module.named_parameters()}
+    parameters = {name: value.detach() for name, value in trainable(step.module).items()}
 
     def loss(values, image, label):
         return nn.functional.cross_entropy(functional_call(step.module, values, image[None]), label[None])
 
     sums = torch.zeros_like(step.weights)
     for inputs, labels in zip(step.inputs.split(CHUNK), step.labels.split(CHUNK)):
-        each = vmap(grad(loss), in_dims=(None, 0, 0))(parameters, inputs, labels)
+        each = vmap(grad(loss), in_dims=(None, 0, 0), randomness="different")(parameters, inputs, labels)
         sums = sums + torch.cat([part.square().sum(dim=0).flatten() for part in each.values()])
     return sums
 
@@ -78,7 +80,7 @@ def empirical_fisher(step) -> torch.Tensor:
 
 def hutchinson(step, loss=None) -> torch.Tensor:
     """One sample of the Hessian's diagonal, z * (H z) with z = +-1, [d]; exact where the Hessian is diagonal."""
-    parameters = list(step.module.parameters())
+    parameters = list(trainable(step.module).values())
     if loss is None:
         loss = nn.functional.cross_entropy(step.module(step.inputs), step.labels)
     first = torch.autograd.grad(loss, parameters, create_graph=True, materialize_grads=True)

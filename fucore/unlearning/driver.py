@@ -11,7 +11,8 @@ import torch
 from ..data.forgetting import Request
 from ..errors import FucoreError, require, require_choice, require_whole
 from ..federation.case import Case
-from ..federation.models import derived_seed
+from ..federation.identity import can_be_told
+from ..federation.randomness import derived_seed, seeded
 from ..runs.fingerprint import hash_of, hash_of_code, hash_tensor, plain, source_of
 from ..runs.run import Run, provenance
 from ..runs.store import NOT_KEPT
@@ -47,7 +48,7 @@ def unlearn(name: str, original: Run | Case, request: Request | None = None, *, 
     check_needs(chosen, original, request)
     settings = {**chosen.defaults, **parameters}
     task = Task(original, request, chosen, seed)
-    config = {
+    described = {
         "method": name,
         "parameters": settings,
         "seed": seed,
@@ -57,15 +58,16 @@ def unlearn(name: str, original: Run | Case, request: Request | None = None, *, 
         "forgotten": federation.config,
         "code": [source_of(chosen.function), hash_of_code(__name__)],
     }
+    config = plain(described)  # as it is read back, so that the key is the hash of what is stored
     store = federation.store
-    key = None if store is None or config["code"][0] is None else hash_of(config)
+    told = config["code"][0] is not None
+    key = hash_of(config) if store is not None and told and can_be_told(federation.config) else None
     if key is None and store is not None:
-        warnings.warn(NOT_KEPT.format(f"the method {name} computes"), stacklevel=2)
-    found = store.get(key) if store and key else None
+        warnings.warn(NOT_KEPT.format(f"the method {name} computes" if not told else "the federation's hooks compute"), stacklevel=2)
+    found = store.get(key, original.weights.numel()) if store and key else None
     if found:
         return dataclasses.replace(found, federation=federation)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived_seed(seed, Stream.METHOD))
+    with seeded(derived_seed(seed, Stream.METHOD), alone=False):
         weights = chosen.function(task, **settings)
     require(
         isinstance(weights, torch.Tensor) and weights.shape == original.weights.shape,
@@ -73,7 +75,7 @@ def unlearn(name: str, original: Run | Case, request: Request | None = None, *, 
     )
     if not torch.isfinite(weights).all():
         raise FucoreError(f"{name} diverged: its weights are no longer finite; try gentler parameters than {settings}.")
-    run = Run(weights.cpu(), task.history, plain(config), task.cost, provenance(federation.data), key, federation, plain(task.log))
+    run = Run(weights.cpu(), task.history, config, task.cost, provenance(federation.data), key, federation, plain(task.log))
     if store and key:
         store.put(run)
     return run

@@ -18,7 +18,8 @@ import warnings
 import torch
 
 from ..errors import require, require_choice, require_number, require_whole
-from ..federation.models import derived_seed, initial_bound
+from ..federation.models import initial_bound
+from ..federation.randomness import derived_seed
 from ..federation.weights import Layout
 from ..streams import Stream
 from .registry import method

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 
 from ..errors import require_number, require_whole
-from ..federation.models import derived_seed
+from ..federation.randomness import derived_seed
 from ..federation.training import Hooks
 from ..streams import Stream
 from ._losses import towards

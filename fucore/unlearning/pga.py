@@ -15,7 +15,7 @@ import math
 import torch
 
 from ..errors import require, require_choice, require_number, require_whole
-from ..federation.models import derived_seed
+from ..federation.randomness import derived_seed
 from ..federation.training import Hooks, LocalTraining
 from ..streams import Stream
 from .registry import method

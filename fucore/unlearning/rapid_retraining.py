@@ -15,7 +15,7 @@ import dataclasses
 import math
 
 from ..errors import require_choice, require_number, require_whole
-from ..federation.models import derived_seed
+from ..federation.randomness import derived_seed
 from ..federation.training import Hooks
 from ..streams import Stream
 from ._curvature import empirical_fisher, hutchinson

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ..data import forgetting
 from ..data.forgetting import Request
 from ..errors import require, require_choice
+from ..runs.registries import registry
 
 #: What a method may declare that it needs, and what that is.
 NEEDS = {
@@ -44,7 +45,7 @@ class Method:
 
 
 #: Registered methods by name.
-METHODS: dict[str, Method] = {}
+METHODS: dict[str, Method] = registry("method")
 
 
 def method(name: str, *, needs: tuple[str, ...] = (), citation: str = ""):

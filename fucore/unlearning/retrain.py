@@ -7,7 +7,7 @@ than the others are given it is the control of a comparison: a method that loses
 from __future__ import annotations
 
 from ..errors import require_whole
-from ..federation.models import derived_seed
+from ..federation.randomness import derived_seed
 from ..streams import Stream
 from .registry import method
 from .task import Task

@@ -13,7 +13,7 @@ from ..data.forgetting import Request
 from ..data.partition import Partition
 from ..errors import require
 from ..federation.federation import Federation
-from ..federation.models import derived_seed
+from ..federation.randomness import derived_seed
 from ..federation.training import Hooks
 from ..runs.run import Cost, Run
 from ..runs.store import BYTES_A_WEIGHT
