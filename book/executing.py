@@ -135,7 +135,8 @@ def execute(text: pathlib.Path) -> None:
         papermill.execute_notebook(source, target, kernel_name=os.environ.get("FUCORE_KERNEL", "python3"), cwd=ROOT, **quiet)
         notebook = normalised(nbformat.read(target, 4))
         for kind, name, digest in map(json.loads, trace.read_text().splitlines()):
-            kept[kind][name] = digest
+            if kept[kind].setdefault(name, digest) != digest:  # changed meanwhile: whichever was used, it is not what is there
+                kept[kind][name] = "changed while the chapter ran"
         nbformat.write(notebook, target)
         kept |= {"notebook": _sha256(target.read_bytes()), "seconds": round(time.perf_counter() - began, 1)}
         os.replace(target, FOLDER / f"{stem}.ipynb")

@@ -347,7 +347,43 @@ PAIRS = {
     "builtins": lambda n: (lambda step: min(step), lambda step: max(step))[n],
     "functions of torch": lambda n: lambda step, it=(torch.add, torch.mul)[n]: it(step),
     "methods of lists": lambda n: [n].index,
+    "modes of networks": lambda n: lambda step, it=torch.nn.Dropout().train(bool(n)): it(step),
+    "order of parts": lambda n: lambda step, it=parts("ab" if n else "ba"): it,
+    "order of attributes": lambda n: lambda step, it=Ordered("ab" if n else "ba"): vars(it),
+    "private slots": lambda n: lambda step, it=Private(n): it.scale(),
+    "partial methods": lambda n: lambda step, it=type("Made", (), {"__call__": functools.partialmethod(scaled, scale=n)}): it(),
+    "methods that are functions of torch": lambda n: lambda step, it=type("Made", (), {"__call__": (torch.tanh, torch.sin)[n]}): it(),
+    "kinds of float": lambda n: lambda step, it=Length(1.0, n): it.unit,
+    "masks": lambda n: lambda step, it=np.ma.array([1, 2], mask=[n, 0]): it.sum(),
+    "ufuncs": lambda n: lambda step, it=(np.add, np.multiply)[n]: it(step, step),
 }
+
+
+class Ordered:
+    def __init__(self, names):
+        for name in names:
+            setattr(self, name, 1)
+
+
+class Private:
+    __slots__ = ("__scale",)
+
+    def __init__(self, scale):
+        self.__scale = scale
+
+    def scale(self):
+        return self.__scale
+
+
+class Length(float):
+    def __new__(cls, value, unit):
+        made = super().__new__(cls, value)
+        made.unit = unit
+        return made
+
+
+def parts(names):
+    return torch.nn.ModuleDict({name: torch.nn.ReLU() for name in names})
 
 
 def attention(n):
@@ -389,7 +425,8 @@ def test_a_hash_is_the_same_in_another_process(tmp_path):
         "import functools, torch, enum\nfrom fucore.runs.fingerprint import source_of\n"
         "class A(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.names = {'x', 'y', 'z'}\n"
         "class F(torch.autograd.Function):\n    @staticmethod\n    def forward(c, x): return x\n"
-        "def f(step, it=A(), *, also=functools.partial(print, frozenset('abc'))): return F.apply(it) if step in {'a', 'b'} else also\n"
+        "def f(step, it=A(), *, also=functools.partial(print, frozenset('abc'))): return F.apply(it) if step in {'a', 'b'} else (also, C)"
+        "\nclass E(enum.Enum):\n    RED, BLUE, GREEN = 1, 2, 3\nC = {E.RED, E.BLUE, E.GREEN}\n"
         "print(source_of(f))\n".replace("\\\n", "\n")
     )
     found = {
@@ -502,3 +539,45 @@ def test_the_callers_modes_of_torch_change_nothing(digits):
         assert dataclasses.replace(fed).config != config, "other arithmetic is another run"
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def test_a_network_registered_anew_under_its_name_is_another(digits, tmp_path):
+    clients = fu.partition.iid(digits.train.labels, 2)
+
+    def register(activation):
+        @fu.models.model("mine, registered")
+        def mine(shape, classes):
+            return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 8), activation(), torch.nn.Linear(8, classes))
+
+    try:
+        register(torch.nn.ReLU)
+        fed = fu.Federation(digits, clients, "mine, registered", fu.LocalTraining(epochs=1), store=fu.Store(tmp_path))
+        first = fed.train(1)
+        register(torch.nn.Tanh)
+        with pytest.raises(fu.FucoreError, match="was changed after this federation had been used"):
+            fed.train(1)
+        assert dataclasses.replace(fed).train(1).key != first.key
+    finally:
+        del fu.models.FACTORIES["mine, registered"]
+
+
+def test_settings_of_a_users_module_that_were_changed_since_it_was_read_count(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_settings.py").write_text("FACTOR = 1\n")
+    own_settings = importlib.import_module("own_settings")
+    hook = lambda step: own_settings.FACTOR
+    before = source_of(hook)
+    own_settings.FACTOR = 2
+    assert before and source_of(hook) != before
+
+
+def test_what_an_object_remembers_of_its_own_is_no_other_object():
+    class Remembering:
+        @functools.cached_property
+        def table(self):
+            return [1, 2]
+
+    it = Remembering()
+    hook = lambda step: it.table
+    before = source_of(hook)
+    assert it.table and source_of(hook) == before is not None

@@ -1,11 +1,14 @@
 """Whatever network a user brings, it stays theirs: the same function with the same gradients, the same bits for any number of
 workers, or one sentence with the cure."""
 
+import dataclasses
 import functools
+import random
 
 import numpy as np
 import pytest
 import torch
+import torch.utils.checkpoint
 from torch import nn
 
 import fucore as fu
@@ -145,16 +148,20 @@ def test_a_step_is_the_users_network_s_own(digits, name):
 @pytest.mark.long
 def test_built_in_networks_are_what_they_say(name):
     """They are not tried out at the start; here they are, by the same code."""
-    from fucore.federation.probe import _try
+    from fucore.federation.probe import _near, _trained, _try
 
     shape = (3, 16, 16)
-    assert _try(name, shape, 7) == traits(name, shape, 7)
+    known, found = traits(name, shape, 7), _try(name, shape, 7)
+    assert dataclasses.replace(known, pool_first=False) == found
+    plain, ours = build(name, shape, 7, seed=0), known.prepared(build(name, shape, 7, seed=0))
+    images = torch.randn(3, *shape, generator=torch.Generator().manual_seed(1))
+    assert all(map(_near, _trained(ours, known.arranged(images), 7, 0), _trained(plain, images, 7, 0)))
 
 
 def test_speed_ups_are_left_out_where_they_would_change_something():
     found = {name: traits(model, SHAPE, CLASSES) for name, model in {**QUIET, **DRAWING}.items()}
-    assert found["net"].channels_last and found["net"].pool_first
-    assert not found["picked"].pool_first and not found["viewed"].channels_last and not found["strided"].channels_last
+    assert found["net"].channels_last and not any(trait.pool_first for trait in found.values()), "parts stay where they are"
+    assert not found["viewed"].channels_last and not found["strided"].channels_last
     assert {name for name, trait in found.items() if trait.draws} == set(DRAWING)
 
 
@@ -353,3 +360,166 @@ def test_explain_says_which_speed_ups_apply(digits):
     assert "draws random numbers" in words and "one client at a time" in words
     words = federation(digits, "cnn", workers=3).explain()
     assert "channels-last" in words and "3 clients at a time" in words and "draws" not in words
+
+
+class MaxNorm(nn.Linear):
+    """EEGNet's: gives its weights other memory each time."""
+
+    def forward(self, values):
+        self.weight.data = torch.renorm(self.weight.data, 2, 0, 1.0)
+        return super().forward(values)
+
+
+class MaxNormInPlace(nn.Linear):
+    def forward(self, values):
+        self.weight.data.copy_(torch.renorm(self.weight.data, 2, 0, 1.0))
+        return super().forward(values)
+
+
+def test_a_parameter_that_leaves_the_flat_vector_is_noticed(digits):
+    with pytest.raises(fu.FucoreError, match=r"1\.weight was given other memory.*copy_"):
+        federation(digits, lambda shape, classes: nn.Sequential(nn.Flatten(), MaxNorm(64, classes))).train(1)
+
+    def after(step):
+        step.module[1].weight.data = step.module[1].weight.data.clone()
+
+    plain = lambda shape, classes: nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+    with pytest.raises(fu.FucoreError, match="was given other memory"):
+        federation(digits, plain, hooks=fu.Hooks(after=after)).train(1)
+    run = federation(digits, lambda shape, classes: nn.Sequential(nn.Flatten(), MaxNormInPlace(64, classes))).train(3)
+    assert run.history[-1]["test_accuracy"] > 0.5
+
+
+class Scaled(Net):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, images):
+        return self.scale * super().forward(images)
+
+
+class TwoNames(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one = self.two = nn.Linear(64, 64)
+        self.head = nn.Linear(64, CLASSES)
+
+    def forward(self, images):
+        return self.head(self.two(self.one(images.flatten(1)).relu()).relu())
+
+
+class Checkpointed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(64, 32), nn.Linear(32, CLASSES)
+
+    def forward(self, images):
+        return self.head(torch.utils.checkpoint.checkpoint(self.body, images.flatten(1), use_reentrant=False).relu())
+
+
+class Centred(nn.Module):
+    """In training, each batch is centred, which padding would change."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(64, CLASSES)
+
+    def forward(self, images):
+        flat = images.flatten(1)
+        return self.head(flat - flat.mean(0) if self.training else flat)
+
+
+class LayerDrop(nn.Module):
+    """Draws so seldom that trying it out may not show it."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(64, 64), nn.Linear(64, CLASSES)
+
+    def forward(self, images):
+        flat = images.flatten(1)
+        return self.head(flat if self.training and random.random() < 0.1 else self.body(flat))
+
+
+def scripted(shape, classes):
+    return torch.jit.script(nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, classes)))
+
+
+@dataclasses.dataclass
+class Made:
+    width: int = 8
+
+    def __call__(self, shape, classes):
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, self.width), nn.ReLU(), nn.Linear(self.width, classes))
+
+
+ORDINARY = {
+    "scalar": of(Scaled),
+    "two names": of(TwoNames),
+    "checkpointed": of(Checkpointed),
+    "centred": of(Centred),
+    "layer drop": of(LayerDrop),
+}
+
+
+@pytest.mark.parametrize("name", [*ORDINARY, "scripted", "dataclass"])
+def test_ordinary_networks_are_the_same_stacked_or_not_for_any_number_of_workers(digits, name):
+    """Twenty-four clients of a small network are what is stacked."""
+    model = ORDINARY.get(name) or {"scripted": scripted, "dataclass": Made()}[name]
+    clients = fu.partition.iid(digits.train.labels, 24)
+    local = fu.LocalTraining(epochs=1, batch=32, optimizer="sgd", lr=0.05)
+    fed = fu.Federation(digits, clients, model, local, store=None, workers=1)
+    fed.explain()
+    run = fed.train(2, seed=1)
+    assert torch.equal(dataclasses.replace(fed, workers=2).train(2, seed=1).weights, run.weights)
+    alone = dataclasses.replace(fed, hooks=fu.Hooks(loss=lambda step: nn.functional.cross_entropy(step.logits, step.labels)))
+    assert (alone.train(2, seed=1).weights - run.weights).norm() <= 1e-5 * run.weights.norm()
+
+
+class Counting(Net):
+    def __init__(self):
+        super().__init__()
+        self.steps = 0
+
+    def forward(self, images):
+        self.steps += self.training
+        return super().forward(images)
+
+
+def test_a_count_in_a_plain_attribute_is_refused(digits):
+    with pytest.raises(fu.FucoreError, match="steps changes while the model is trained"):
+        federation(digits, of(Counting)).train(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Private(fu.Server):
+    """Noise on the mean, from torch's generator."""
+
+    def begin(self, theta):
+        return {}
+
+    def step(self, theta, mean, state):
+        return mean.float() + 0.1 * torch.randn_like(theta)
+
+
+def test_an_aggregation_rule_may_draw(digits):
+    runs = []
+    for caller in (1, 2):
+        torch.manual_seed(caller)
+        runs.append(federation(digits, "cnn", server=Private()).train(2, seed=3).weights)
+    assert torch.equal(*runs) and not torch.equal(runs[0], federation(digits, "cnn", server=Private()).train(2, seed=4).weights)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_federations_in_hooks(digits, workers):
+    """Another one works in the hook's thread; the one that is being trained is refused."""
+    inner = federation(digits, "mlp", workers=2)
+    outer = federation(digits, "cnn", workers=workers, hooks=fu.Hooks(after=lambda step: inner.evaluate(inner.initial_weights(0))))
+    plain = federation(digits, "cnn", workers=workers).train(1, seed=2)
+    assert torch.equal(outer.train(1, seed=2).weights, plain.weights)
+    own = []
+    fed = federation(digits, "cnn", workers=workers, hooks=fu.Hooks(after=lambda step, own=own: own[0].evaluate(step.start)))
+    own.append(fed)
+    with pytest.raises(fu.FucoreError, match="a hook cannot use the federation|was changed after"):
+        fed.train(1)

@@ -34,7 +34,7 @@ def _watch(event: str, arguments: tuple) -> None:
         if event == "import":
             _imported(arguments[0])
         elif event == "open":
-            if isinstance(arguments[0], (str, os.PathLike)) and (arguments[2] or 0) & os.O_ACCMODE == os.O_RDONLY:
+            if isinstance(arguments[0], (str, os.PathLike)) and (arguments[2] or 0) & os.O_ACCMODE != os.O_WRONLY:
                 _reached("file", arguments[0])
         elif isinstance(arguments[0], (str, os.PathLike)) and "importlib" not in sys._getframe(1).f_code.co_filename:
             _reached("folder", arguments[0])
@@ -46,12 +46,22 @@ def _watch(event: str, arguments: tuple) -> None:
 
 def _reached(kind: str, path) -> None:
     path = pathlib.Path(os.path.abspath(path))
-    if not path.is_relative_to(ROOT) or not (path.is_file() if kind == "file" else path.is_dir()):
+    if not path.is_relative_to(ROOT):
+        return
+    if not (path.is_file() if kind == "file" else path.is_dir()):
+        if not path.exists() and not _made(path):  # looked for, and not there yet
+            trace("file", str(path.relative_to(ROOT)), "")
         return
     name = path.relative_to(ROOT)
-    made = {part for part in name.parts if part.startswith((".", "_build", "__pycache__")) or part.endswith(".egg-info")}
-    if path.suffix not in (".py", ".pyc") and not made:
+    if path.suffix not in (".py", ".pyc") and not _made(path):
         _tell(kind, str(name), path.read_bytes() if kind == "file" else listing(path))
+
+
+def _made(path: pathlib.Path) -> bool:
+    """Whether a path is of something that was made here, and is no source."""
+    return any(
+        part.startswith((".", "_build", "__pycache__")) or part.endswith((".egg-info", ".pyc")) for part in path.relative_to(ROOT).parts
+    )
 
 
 def listing(folder: pathlib.Path) -> bytes:
@@ -60,11 +70,14 @@ def listing(folder: pathlib.Path) -> bytes:
 
 
 def _imported(module: str) -> None:
-    if module.partition(".")[0] == "fucore":
-        stem = ROOT.joinpath(*module.split("."))
+    """A module of this repository, wherever it is found: in a package, or beside what imports it."""
+    places = [ROOT, *(pathlib.Path(entry or ".").absolute() for entry in sys.path)]
+    for place in places:
+        stem = place.joinpath(*module.split("."))
         path = next((path for path in (stem / "__init__.py", stem.with_suffix(".py")) if path.is_file()), None)
-        if path is not None:
+        if path is not None and path.is_relative_to(ROOT) and not _made(path):
             _tell("code", str(path.relative_to(ROOT)), path.read_bytes())
+            return
 
 
 def _tell(kind: str, name: str, content: bytes) -> None:

@@ -27,7 +27,7 @@ class Split:
     """Images ``uint8 [N, C, H, W]`` and labels ``int64 [N]`` in 0..classes-1.
 
     Where images differ in size, ``sides`` int64 [N] is the height and width of each; it lies in the upper left corner, and
-    the rest of its place is unused.  NumPy arrays are copied into tensors; a split may be empty, those of a :class:`Dataset` not.
+    the rest of its place is unused.  NumPy arrays are copied into tensors; a split may be empty, those of a :class:`~fucore.data.dataset.Dataset` not.
 
     Raises ``FucoreError`` if pixels are not uint8, labels or sides not whole numbers, or their numbers differ.
     """

@@ -18,7 +18,7 @@ def plant(data: Dataset, indices, *, share: float = 0.05, kind: str = "mislabel"
 
     Of ``indices`` (those of the client who will leave; whole numbers, or a boolean mask [N]) a random ``share`` gets a wrong
     label (``kind="mislabel"``: uniform over the other classes) or its pixels shuffled (``kind="corrupt"``).  A model can only
-    fit these by memorizing them.  Returns a new :class:`Dataset` whose ``planted`` marks them, and those planted before.
+    fit these by memorizing them.  Returns a new :class:`~fucore.data.dataset.Dataset` whose ``planted`` marks them, and those planted before.
 
     Raises ``FucoreError`` if the share holds nobody, an example was planted already, or shuffling cannot change an image.
     """

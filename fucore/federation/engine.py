@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import torch
 
-from ..errors import require_whole
+from ..errors import require, require_whole
 from .training import Hooks, LocalTraining
 from .worker import Worker
 
@@ -27,6 +27,10 @@ SMALL_NETWORK, STACKED_WEIGHTS = 60_000, 1_250_000
 
 if hasattr(os, "register_at_fork"):  # the child has none of OpenMP's threads, and torch would wait for them for ever
     os.register_at_fork(after_in_child=functools.partial(torch.set_num_threads, 1))
+
+
+#: The engines whose jobs this thread is in.
+_training = threading.local()
 
 
 class Engine:
@@ -50,8 +54,13 @@ class Engine:
         return itertools.chain.from_iterable(self.each(jobs))
 
     def each(self, jobs: Iterable[Callable[[Worker], object]]) -> Iterator:
-        """Results in order; at most ``2 * workers`` of them exist at a time, so memory does not grow with the jobs."""
-        if self.workers == 1:
+        """Results in order; at most ``2 * workers`` of them exist at a time, so memory does not grow with the jobs.
+
+        In a hook, another federation works in the hook's own thread; raises ``FucoreError`` for the one that is being trained.
+        """
+        busy = getattr(_training, "engines", [])
+        require(self not in busy, "a hook cannot use the federation that it is a hook of: its network is being trained; use step.module.")
+        if self.workers == 1 or busy:
             with one_thread():
                 for job in jobs:
                     yield self._run(job)
@@ -101,8 +110,12 @@ class Engine:
         if self.stopped.is_set():
             raise KeyboardInterrupt
         # whatever mode the caller is in: a worker's thread would not know of it, and the bits would depend on their number
-        with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False):
-            return job(self.worker)
+        _training.engines = [*getattr(_training, "engines", []), self]
+        try:
+            with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False):
+                return job(self.worker)
+        finally:
+            _training.engines = _training.engines[:-1]
 
 
 def stack_size(weights: int, clients: int) -> int:

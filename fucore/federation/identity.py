@@ -10,7 +10,7 @@ from ..data.dataset import hash_splits
 from ..errors import require
 from ..runs.fingerprint import hash_of_code, source_of
 from .engine import stack_size
-from .models import build, fingerprint
+from .models import FACTORIES, build, fingerprint
 from .training import sources
 
 
@@ -53,9 +53,10 @@ def can_be_told(config: dict) -> bool:
 
 def code_of(federation) -> list:
     """What the user's parts of a federation compute, by hashes: the network's function, the hooks and the server's rule."""
-    model = federation.model
+    model = FACTORIES.get(federation.model) if isinstance(federation.model, str) else federation.model
+    own = getattr(model, "__module__", "").startswith("fucore.federation.")
     return [
-        "" if isinstance(model, str) else source_of(model),
+        "" if own else source_of(model),
         sources(federation.hooks),
         kinds_of(federation),
         source_of(federation.server),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from torch import nn
 from torch._C._functorch import is_functorch_wrapped_tensor  # pyright: ignore[reportMissingModuleSource]
 
 from ..errors import FucoreError, require
+from ..runs.fingerprint import source_of
 from .models import FACTORIES, build, pool_before_relu
 from .randomness import seeded
 from .weights import refuse_unflattenable, trainable
@@ -23,12 +23,14 @@ class Traits:
     """How a network is computed.
 
     ``channels_last``: images and features are kept so in memory; ``pool_first``: max-pooling before ReLU where a ``Sequential``
-    says ReLU first; ``draws``: random numbers while training, as dropout does, so clients are trained one after the other.
+    says ReLU first, in networks of fucore's own, whose parts nobody asks for by number; ``draws``: random numbers while training, as
+    dropout does, so clients are trained one after the other; ``apart``: in training, too, an image's answer is its own.
     """
 
     channels_last: bool
-    pool_first: bool
+    pool_first: bool = False
     draws: bool = False
+    apart: bool = True
 
     def prepared(self, module: nn.Module) -> nn.Module:
         """``module`` made ready, in place."""
@@ -56,31 +58,32 @@ def traits(model: str | Callable, shape: tuple[int, int, int], classes: int) -> 
     """
     factory = FACTORIES.get(model) if isinstance(model, str) else model
     if getattr(factory, "__module__", "").startswith("fucore.federation."):  # the built-in networks, which the tests try out
-        return _wanted(build(model, shape, classes, seed=0))
-    return _tried(factory, tuple(shape), classes) if factory is not None else _try(model, shape, classes)
+        return Traits(_convolves(build(model, shape, classes, seed=0)), pool_first=True)
+    known = source_of(factory), tuple(shape), classes
+    if known[0] is None or known not in _TRIED:
+        _TRIED[known] = _try(model, shape, classes)
+    return _TRIED[known]
 
 
-def _wanted(module: nn.Module) -> Traits:
-    """The speed-ups that pay for this network, if they leave it as it is."""
-    return Traits(channels_last=any(isinstance(part, nn.Conv2d) for part in module.modules()), pool_first=True)
+_TRIED: dict[tuple, Traits] = {}
 
 
-@functools.lru_cache(maxsize=32)
-def _tried(model: Callable, shape: tuple[int, int, int], classes: int) -> Traits:
-    return _try(model, shape, classes)
+def _convolves(module: nn.Module) -> bool:
+    return any(isinstance(part, nn.Conv2d) for part in module.modules())
 
 
 def _try(model: str | Callable, shape: tuple[int, int, int], classes: int) -> Traits:
     plain = build(model, shape, classes, seed=0)
     refuse_unflattenable(plain)
     images = torch.randn(IMAGES, *shape, generator=torch.Generator().manual_seed(0))
-    buffers = {name: buffer.clone() for name, buffer in plain.named_buffers()}
+    buffers, attributes = {name: buffer.clone() for name, buffer in plain.named_buffers()}, _attributes(plain)
     first, again, other = (_trained(plain, images, classes, seed) for seed in (0, 0, 1))
     changed = [name for name, buffer in plain.named_buffers() if not torch.equal(buffer, buffers[name])]
+    changed += [name for name, value in _attributes(plain).items() if attributes.get(name, value) != value or name not in attributes]
     require(
         not changed,
         f"{changed[0] if changed else ''} changes while the model is trained, which federated averaging of a vector of weights would lose: "
-        "make it a parameter, or keep no running statistics.",
+        "make it a parameter, or keep no running statistics and no count.",
     )
     require(
         _same(first, again),
@@ -89,16 +92,15 @@ def _try(model: str | Callable, shape: tuple[int, int, int], classes: int) -> Tr
     )
     _check_evaluation(plain, images)
     draws = not _same(first, other)
-    wanted = _wanted(plain)
-    options = [wanted, Traits(wanted.channels_last, False), Traits(False, True), Traits(False, False)]
-    for option in options:
+    apart = not draws and _near(_trained(plain, images[:2], classes, 0)[0], first[0][:2])
+    for option in dict.fromkeys([Traits(_convolves(plain)), Traits(False)]):
         module = option.prepared(build(model, shape, classes, seed=0))
         try:
             found = _trained(module, option.arranged(images), classes, 0)
         except FucoreError:  # such as view() on features that are channels-last
             continue
-        if all(_near(mine, theirs) for mine, theirs in zip(found, first)):
-            return Traits(option.channels_last, option.pool_first, draws)
+        if _near(found[0], first[0]) and all(map(_near, _by_parameter(plain, found[1]), _by_parameter(plain, first[1]))):
+            return Traits(option.channels_last, draws=draws, apart=apart)
     raise FucoreError(
         "the model gives other outputs when it is built again with the same seed: let its function draw from torch's generator alone."
     )
@@ -118,6 +120,21 @@ def _trained(module: nn.Module, images: torch.Tensor, classes: int, seed: int) -
         except Exception as error:  # whatever a network of a user's raises
             raise _failed(error, images) from error
     return logits.detach(), torch.cat([gradient.reshape(-1) for gradient in gradients])
+
+
+def _by_parameter(module: nn.Module, vector: torch.Tensor) -> list[torch.Tensor]:
+    return list(vector.split([parameter.numel() for parameter in trainable(module).values()]))
+
+
+def _attributes(module: nn.Module) -> dict[str, object]:
+    """Plain attributes of all parts, by name."""
+    parts = [
+        (f"{name}.{key}".lstrip("."), value)
+        for name, part in module.named_modules()
+        for key, value in vars(part).items()
+        if key != "training"
+    ]
+    return {name: value for name, value in parts if isinstance(value, (bool, int, float, str))}
 
 
 def _check_logits(logits, images: int, classes: int) -> None:

@@ -14,6 +14,8 @@ from ..errors import FucoreError, require
 from ..progress import progress
 from ..runs.run import Cost, Run, provenance
 from ..runs.store import BYTES_A_WEIGHT
+from ..streams import Stream
+from .randomness import derived_seed, seeded
 from .training import Hooks
 
 CHECKPOINT_SECONDS, STATE = 5.0, "server."
@@ -90,4 +92,7 @@ def one_round(federation, theta, participants, lr: float, stream: tuple[int, int
             mean.add_(local, alpha=shares[place])
             if write:
                 write(int(place), local - theta)
-    return federation.server.step(theta, mean, state).clone()
+    if type(federation.server).__module__.startswith("fucore."):
+        return federation.server.step(theta, mean, state).clone()
+    with seeded(derived_seed(*stream, Stream.SERVER)):  # a rule may draw, as private averaging does
+        return federation.server.step(theta, mean, state).clone()

@@ -34,7 +34,7 @@ class Layout:
     def views(self, vector: torch.Tensor) -> dict[str, torch.Tensor]:
         """Name to a view of ``vector`` [d], or of a stack [clients, d], in that parameter's shape, with ``clients`` before it."""
         parts = zip(self.slices.items(), self.shapes)
-        return {name: vector[..., part].unflatten(-1, shape or (1,)).view(*vector.shape[:-1], *shape) for (name, part), shape in parts}
+        return {name: vector[..., part].unflatten(-1, shape or (1,)).view((*vector.shape[:-1], *shape)) for (name, part), shape in parts}
 
 
 class FlatModel:
@@ -51,6 +51,18 @@ class FlatModel:
         for name, parameter in parameters.items():
             parameter.data = values[name]
         self._parameters, self._gradients = list(parameters.values()), list(gradients.values())
+
+    def check_attached(self) -> None:
+        """Raise ``FucoreError`` if a parameter no longer lies in the flat vector: what is trained would not be what is averaged."""
+        lost = [
+            name
+            for (name, view), own in zip(self.layout.views(self.weights).items(), self._parameters)
+            if own.data_ptr() != view.data_ptr()
+        ]
+        require(
+            not lost,
+            f"{lost[0] if lost else ''} was given other memory while training, such as by weight.data = ...: change it in place, by weight.data.copy_(...).",
+        )
 
     def differentiate(self, loss: torch.Tensor) -> None:
         """Write the gradient of the scalar ``loss`` to ``gradient``; parameters that it does not depend on get zero."""

@@ -29,7 +29,8 @@ class Worker:
         side = preprocessing.resize
         shape = (channels, side or height, side or width)
         self.traits = traits(model, shape, len(data.classes))
-        self.net = FlatModel(self.traits.prepared(build(model, shape, len(data.classes), seed=0)), device)
+        self._build = lambda: self.traits.prepared(build(model, shape, len(data.classes), seed=0)).to(device)
+        self.net = FlatModel(self._build(), device)
         sides = data.train.sides
         sizes = [(height, width)] if sides is None else [(int(side),) * 2 for side in sides.unique()]
         self.net.module.eval()  # nothing may draw here, where other threads may train
@@ -50,15 +51,21 @@ class Worker:
     @functools.cached_property
     def stacks(self) -> bool:
         """Whether :meth:`train_together` can train this network: no augmentation, and nothing that ``torch.vmap`` cannot batch."""
-        if self.preprocessing.augment or self.train_split.sides is not None or self.traits.draws:
+        if self.preprocessing.augment or self.train_split.sides is not None or self.traits.draws or not self.traits.apart:
             return False
-        parameters = self.net.layout.views(self.net.weights.repeat(2, 1))
+        module = self._build().train()  # one of its own: a failure may leave it unusable
+        names = [name for name, _ in module.named_modules(remove_duplicate=False)]
+        if len(names) > len(list(module.modules())):  # a part under two names
+            return False
         images = self.inputs(self.train_split.images[:2]).unsqueeze(1)
         try:
-            torch.vmap(functools.partial(torch.func.functional_call, self.net.module))(parameters, images)
-        except (RuntimeError, ValueError):  # torch's words for data-dependent control flow and for operations without a batching rule
+            with drawing_nothing() as drawn:
+                parameters = {name: view.requires_grad_() for name, view in self.net.layout.views(self.net.weights.repeat(2, 1)).items()}
+                logits = torch.vmap(functools.partial(torch.func.functional_call, module))(parameters, images)
+                torch.autograd.grad(logits.sum(), list(parameters.values()), materialize_grads=True)
+        except Exception:  # data-dependent control flow, operations without a batching rule, and whatever else a network does
             return False
-        return True
+        return not drawn[0]
 
     def train(self, weights, indices, local: LocalTraining, lr: float, key: tuple[int, int, int], hooks: Hooks) -> torch.Tensor:
         """Weights [d] after local training from ``weights`` on the training examples ``indices``.
@@ -94,6 +101,7 @@ class Worker:
                 optimizer.step(net.gradient)
                 if hooks.after is not None:
                     hooks.after(step)
+        net.check_attached()
         return net.weights.clone()
 
     def train_together(self, weights, clients, local: LocalTraining, lr: float, keys) -> torch.Tensor:
@@ -102,6 +110,13 @@ class Worker:
         One batched computation over stacked weights: a client's k-th step is done with the others' k-th steps, short batches
         are padded with weight zero, and clients that have finished drop out of the stack.
         """
+        with drawing_nothing() as drawn:
+            result = self._train_together(weights, clients, local, lr, keys)
+        if not drawn[0]:
+            return result
+        return torch.stack([self.train(weights, indices, local, lr, key, Hooks()) for indices, key in zip(clients, keys)])
+
+    def _train_together(self, weights, clients, local: LocalTraining, lr: float, keys) -> torch.Tensor:
         net, train = self.net, self.train_split
         net.module.train()
         steps = [batch_order(indices, local, np.random.default_rng(key)) for indices, key in zip(clients, keys)]
@@ -125,8 +140,8 @@ class Worker:
         """Logits [n, classes] of uint8 ``images`` [n, C, H, W] in evaluation mode, without augmentation; on the CPU."""
         self.net.module.eval()
         self.net.weights.copy_(weights)
-        with torch.inference_mode(), self._autocast():
-            return self.net.module(self.inputs(images)).float().cpu()
+        with torch.no_grad(), self._autocast():
+            return self.net.module(self.inputs(images)).float().detach().cpu()
 
     def gradient(self, weights, indices) -> torch.Tensor:
         """Gradient [d] of the mean cross-entropy over ``indices`` at ``weights``, in evaluation mode."""

@@ -19,18 +19,40 @@ import json
 import os
 import pathlib
 import re
+import sys
 import types
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 
 from .origins import files_of, installed, of_fucore, of_user
 
-_PLAIN = (type(None), bool, int, float, complex, str)
+_PLAIN = {type(None), bool, int, float, complex, str}
 _BY_REPR = (range, slice, torch.dtype, torch.device, torch.Size, torch.memory_format, np.dtype, re.Pattern, types.GenericAlias)
 #: What Python and torch keep in a class or a network for themselves.
-_MACHINERY = {"_abc_impl", "_backward_cls", "_autograd_function_id", "_parameters", "_buffers", "_modules", "training"}
+_MACHINERY = {"_abc_impl", "_backward_cls", "_autograd_function_id", "_parameters", "_buffers", "_modules"}
+#: What Python writes into every class.
+_PYTHONS = {
+    "__module__",
+    "__dict__",
+    "__weakref__",
+    "__doc__",
+    "__slots__",
+    "__annotations__",
+    "__annotations_cache__",
+    "__static_attributes__",
+}
+_PYTHONS |= {
+    "__firstlineno__",
+    "__dataclass_fields__",
+    "__dataclass_params__",
+    "__match_args__",
+    "__abstractmethods__",
+    "__parameters__",
+    "__orig_bases__",
+}
 _OF_EVERY_MODULE = set(vars(torch.nn.Module()))
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -43,7 +65,7 @@ class Describer:
 
     def describe(self, value):
         """``value`` as JSON."""
-        if isinstance(value, _PLAIN) and not isinstance(value, enum.Enum):
+        if type(value) in _PLAIN:
             return self._text(value) if isinstance(value, str) else [type(value).__name__, repr(value)]
         if isinstance(value, _BY_REPR):
             return [type(value).__name__, repr(value)]
@@ -59,7 +81,7 @@ class Describer:
         if isinstance(value, dict):
             return [kind, [[self.describe(key), self.describe(each)] for key, each in value.items()]]
         if isinstance(value, (set, frozenset)):
-            return [kind, sorted(json.dumps(self.describe(each)) for each in value)]
+            return [kind, sorted(json.dumps(Describer(self.own_code).describe(each)) for each in value)]
         if isinstance(value, (bytes, bytearray)):
             return [kind, hashlib.sha256(value).hexdigest()]
         return [kind, [self.describe(each) for each in value]]
@@ -76,8 +98,8 @@ class Describer:
         if isinstance(value, types.BuiltinFunctionType):
             own = value.__self__ is None or isinstance(value.__self__, types.ModuleType)
             return ["builtin", f"{value.__module__}.{value.__qualname__}", None if own else self.describe(value.__self__)]
-        if isinstance(value, functools.partial):
-            return ["partial", *map(self.describe, (value.func, value.args, value.keywords))]
+        if isinstance(value, (functools.partial, functools.partialmethod)):
+            return [type(value).__name__, *map(self.describe, (value.func, value.args, value.keywords))]
         for wrapper in ("__wrapped__", "__func__", "fget", "func"):  # caches, class and static methods, properties
             if type(value).__module__ in ("builtins", "functools") and hasattr(value, wrapper):
                 parts = [getattr(value, name, None) for name in (wrapper, "fset", "fdel")]
@@ -88,11 +110,15 @@ class Describer:
         kind = type(value)
         if isinstance(value, torch.nn.Module):
             return self.network(value)
-        if isinstance(value, torch.Tensor):
+        if type(value) in (torch.Tensor, torch.nn.Parameter) and not vars(value):
+            if value._backward_hooks:
+                raise TypeError("a tensor with hooks")
             dense = value.detach().cpu().to_dense() if value.layout is not torch.strided else value.detach().cpu()
             content = hashlib.sha256(dense.contiguous().flatten().view(torch.uint8).numpy().tobytes()).hexdigest()
             return ["tensor", str(value.dtype), value.requires_grad, list(value.shape), content]
-        if isinstance(value, (np.ndarray, np.generic)):
+        if isinstance(value, np.ufunc):
+            return ["ufunc", value.__name__, installed("numpy")]
+        if type(value) is np.ndarray or (isinstance(value, np.generic) and not of_user(kind.__module__)):
             return [kind.__name__, self._array(np.asarray(value))]
         if isinstance(value, enum.Enum):
             return [self.describe(kind), value.name]
@@ -113,14 +139,17 @@ class Describer:
                 raise TypeError(f"{kind.__name__} keeps what it is to itself") from error
             parts = [reduced] if isinstance(reduced, str) else [list(part) if isinstance(part, Iterator) else part for part in reduced]
             return [self._name(kind), [self.describe(part) for part in parts]]
-        attributes = dict(getattr(value, "__dict__", {}))
+        attributes = {name: each for name, each in getattr(value, "__dict__", {}).items() if not _cached(kind, name)}
         for base in kind.__mro__:
-            slots = base.__dict__.get("__slots__", ())
-            attributes |= {name: getattr(value, name) for name in ([slots] if isinstance(slots, str) else slots) if hasattr(value, name)}
-        for container in (tuple, list, dict, set, frozenset):
+            slots = {name: slot for name, slot in vars(base).items() if isinstance(slot, types.MemberDescriptorType)}
+            attributes |= {f"{base.__qualname__}.{name}": slot.__get__(value) for name, slot in slots.items() if _filled(slot, value)}
+        containers: tuple[Any, ...] = (tuple, list, dict, set, frozenset, str, bytes, int, float, complex)
+        for container in containers:
             if isinstance(value, container):
                 attributes[" items"] = container(value)
-        return [self.describe(kind), {name: self.describe(each) for name, each in attributes.items() if name not in _MACHINERY}]
+        if isinstance(value, (torch.Tensor, np.ndarray)):
+            raise TypeError(f"a {kind.__name__} may keep more than its numbers")
+        return [self.describe(kind), [[name, self.describe(each)] for name, each in attributes.items() if name not in _MACHINERY]]
 
     # ---- functions and classes
 
@@ -171,9 +200,14 @@ class Describer:
             own = of_user(type(part).__module__)
             attributes = {key: each for key, each in vars(part).items() if key not in _MACHINERY and (own or not key.startswith("_"))}
             attributes = {key: each for key, each in attributes.items() if key not in _OF_EVERY_MODULE}
-            parts[name] = [self.describe(type(part)), {key: self.describe(each) for key, each in attributes.items()}, hooks]
-        tensors = {name: self.describe(tensor) for name, tensor in (*module.named_parameters(), *module.named_buffers())}
-        return ["network", parts, tensors]
+            parts[name] = [
+                self.describe(type(part)),
+                part.training,
+                [[key, self.describe(each)] for key, each in attributes.items()],
+                hooks,
+            ]
+        tensors = [[name, self.describe(tensor)] for name, tensor in (*module.named_parameters(), *module.named_buffers())]
+        return ["network", list(parts.items()), tensors]
 
     # ---- files, modules and what is installed
 
@@ -193,7 +227,11 @@ class Describer:
     def _module(self, name: str):
         if of_fucore(name):
             return [name, self.own_code()]
-        return files_of(name) if of_user(name) else installed(name)
+        if not of_user(name):
+            return installed(name)
+        loaded = vars(sys.modules[name]) if name in sys.modules else {}  # settings that were changed since it was read
+        settings = {key: repr(each) for key, each in loaded.items() if type(each) in _PLAIN and not key.startswith("__")}
+        return [files_of(name), settings]
 
     def _name(self, thing):
         module = thing.__module__ if isinstance(thing.__module__, str) else "builtins"
@@ -210,6 +248,19 @@ def _content(value):
         raise TypeError("a name that is not bound yet") from None
 
 
+def _filled(slot, value) -> bool:
+    try:
+        slot.__get__(value)
+    except AttributeError:
+        return False
+    return True
+
+
+def _cached(kind: type, name: str) -> bool:
+    """Whether an attribute is what a ``cached_property`` remembers."""
+    return isinstance(getattr(kind, name, None), functools.cached_property)
+
+
 def _missing(value):
     return None if value is dataclasses.MISSING else value
 
@@ -222,9 +273,7 @@ def _written(kind: type, name: str, value) -> bool:
     if isinstance(plain, types.FunctionType):
         made = name.startswith("__") and plain.__code__.co_filename in ("<string>", dataclasses.__file__)
         return not made and name not in ("__annotate__", "__annotate_func__")
-    return not (name.startswith("__") and name.endswith("__")) and not isinstance(
-        value, (types.MemberDescriptorType, types.GetSetDescriptorType)
-    )
+    return name not in _PYTHONS and not isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType))
 
 
 def _named(code: types.CodeType, *operations: str) -> set[str]:
