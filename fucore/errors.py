@@ -6,6 +6,7 @@ import operator
 from typing import Any
 
 LONGEST_SHOWN = 200
+LARGEST_SEED = 2**63 - 1
 
 
 class FucoreError(Exception):
@@ -51,6 +52,19 @@ def require_whole(name: str, value: Any, low: int, high: int | None = None) -> i
     return whole
 
 
+def require_seed(value: Any, name: str = "seed") -> int:
+    """``value`` as an int if it can seed torch's generators; else one sentence."""
+    return require_whole(name, value, 0, LARGEST_SEED)
+
+
+def as_list(value: Any) -> list:
+    """The items of ``value``, none where it has none: for a check that then says what is missing."""
+    try:
+        return list(value)
+    except (TypeError, RuntimeError):
+        return []
+
+
 def require_number(name: str, value: Any, low: float, high: float, *, open_low: bool = False, open_high: bool = False) -> float:
     """``value`` as a float if it is one number in [low, high], an end left out where it is open; else one sentence."""
     allowed = f"a number in {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
@@ -71,6 +85,12 @@ def require_choice(name: str, value: Any, choices) -> Any:
     except (TypeError, ValueError, RuntimeError):
         known = False
     require(known, f"{name} is {shown(value)}, but must be one of: {', '.join(map(str, choices))}.")
+    return value
+
+
+def require_kind(name: str, value: Any, kind, example: str) -> Any:
+    """``value`` if it is of a class (or one of several); else one sentence that names ``example`` of what it must be."""
+    require(isinstance(value, kind), f"{name} is {shown(value)}, but must be {example}.")
     return value
 
 

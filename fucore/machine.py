@@ -8,7 +8,7 @@ import pathlib
 
 import torch
 
-from .errors import FucoreError, require_choice, require_whole
+from .errors import FucoreError, require_choice, require_whole, shown
 
 
 def cache_folder() -> pathlib.Path:
@@ -40,7 +40,7 @@ def check_device(device: str, precision: str) -> None:
     require_choice("precision", precision, ("fp32", "bf16"))
     try:
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError):
+    except (RuntimeError, AssertionError, TypeError, ValueError):
         raise FucoreError(
-            f"device is {device!r}, which torch cannot use on this machine: choose 'cpu', or 'cuda' where there is a GPU."
+            f"device is {shown(device)}, which torch cannot use on this machine: choose 'cpu', or 'cuda' where there is a GPU."
         ) from None

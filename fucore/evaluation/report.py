@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..data.forgetting import Request
-from ..errors import require
+from ..errors import require, require_seed, require_whole
 from ..federation.case import Case, as_case
 from ..runs.files import publish
 from ..runs.run import Run, listed
@@ -134,6 +134,8 @@ def compare(
     case = as_case(case, retrained, request)
     clash = {"Original", "Retrained"} & set(candidates)
     require(not clash, f"{', '.join(clash)} is a reserved name: call your candidate something else.")
+    require_whole("bootstrap", bootstrap, 1)
+    require_seed(seed)
     unlearned = listed(candidates)
     for name, runs in unlearned.items():
         for run in runs:

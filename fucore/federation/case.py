@@ -16,7 +16,7 @@ import torch
 from ..data.dataset import Split
 from ..data.forgetting import Request, client
 from ..data.partition import LeakAudit
-from ..errors import FucoreError, require
+from ..errors import FucoreError, as_list, require, require_kind, require_whole
 from ..runs.fingerprint import hash_tensor, plain
 from ..runs.run import Run
 from .federation import Federation
@@ -41,7 +41,12 @@ class Case:
     def __post_init__(self):
         require(isinstance(self.original, Run), "original must be one run: Case(original, retrained, request).")
         require(not isinstance(self.retrained, Run), "retrained must be a list of runs: federation.without(request).train_many(...).")
-        object.__setattr__(self, "retrained", tuple(self.retrained))
+        require_kind("request", self.request, Request, "what must be forgotten, such as fu.forget.client(0)")
+        object.__setattr__(self, "retrained", tuple(as_list(self.retrained)))
+        require(
+            all(isinstance(run, Run) for run in self.retrained),
+            "retrained must be a list of runs: federation.without(request).train_many(...).",
+        )
         require(self.original.federation is not None, "the original run does not know its federation: train it again (from the store).")
         require(len(self.retrained) > 0, "a case needs retrained runs: federation.without(request).train_many(...).")
         _check_retrained(self.retrained, self.without)
@@ -124,6 +129,9 @@ def case(
 
     ``options`` of training, such as ``record_updates=True``, are the original's.  Runs that are in the store are taken from there.
     """
+    require_kind("federation", federation, Federation, "fu.Federation(...)")
+    require_kind("request", request, Request, "what must be forgotten, such as fu.forget.client(0)")
+    require_whole("retrained", retrained, 1)
     original, first = federation.train(rounds, seed, **options), (seed if after is None else after) + 1
     return Case(original, tuple(federation.without(request).train_many(rounds, range(first, first + retrained))), request)
 

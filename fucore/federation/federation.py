@@ -21,8 +21,8 @@ import torch
 from ..data.dataset import Dataset, Split
 from ..data.forgetting import Request
 from ..data.partition import LeakAudit, Partition
-from ..errors import FucoreError, require, require_number, require_whole
-from ..machine import check_device, default_workers
+from ..errors import FucoreError, as_list, require, require_flag, require_kind, require_number, require_seed, require_whole, shown
+from ..machine import default_workers
 from ..progress import progress
 from ..runs.fingerprint import hash_of, hash_tensor, plain
 from ..runs.run import Run
@@ -30,7 +30,7 @@ from ..runs.store import NOT_KEPT, Store
 from ..streams import Stream
 from . import rounds as rounds_of
 from .engine import Engine, one_thread
-from .identity import can_be_told, check_unchanged, code_of, config_of, explain
+from .identity import can_be_told, check_parts, check_unchanged, code_of, config_of, explain
 from .models import build
 from .server import FedAvg, Server
 from .training import EVALUATION_BATCH, Hooks, LocalTraining, Preprocessing, sources
@@ -42,7 +42,7 @@ from .worker import Worker
 class Federation:
     """Data, who holds them, and how they learn.
 
-    ``model``: a name in :data:`fucore.federation.models.FACTORIES` or a function ``(shape, classes) -> nn.Module`` without buffers.
+    ``model``: a name in :data:`fucore.federation.models.FACTORIES` or a function ``(shape, classes) -> nn.Module``.
     ``server``: what is made of the clients' models; ``hooks``: changes to local training, shared by training, retraining and
     recovery.  ``participation``: share of the clients drawn each round, at least one.  ``workers``: clients trained at the same time (default: one a
     core, at most 8; one on a GPU); results do not depend on it.
@@ -65,23 +65,7 @@ class Federation:
     def __post_init__(self):
         if isinstance(self.store, (str, pathlib.Path)):
             object.__setattr__(self, "store", Store(self.store))
-        require(isinstance(self.local, LocalTraining), f"local is {self.local!r}, but must be fu.LocalTraining(...).")
-        require(
-            not isinstance(self.model, torch.nn.Module),
-            "model is a network, but must be a function (shape, classes) -> network, so that new ones can be drawn.",
-        )
-        if self.workers is not None:
-            require_whole("workers", self.workers, 1)
-        require(isinstance(self.server, Server), f"server is {self.server!r}, but must be an aggregation rule such as fu.FedAvg('size').")
-        require_number("participation", self.participation, 0.0, 1.0, open_low=True)
-        check_device(self.device, self.precision)
-        self.data.check_unchanged()
-        self.clients.check_unchanged()
-        highest = max(int(indices[-1]) for indices in self.clients.indices if len(indices))
-        require(
-            highest < len(self.data.train),
-            f"the partition names example {highest}, but {self.data.name} has only {len(self.data.train)} training examples.",
-        )
+        check_parts(self)
 
     def __getstate__(self):
         """For other processes: the fields alone, without workers, which every process makes for itself."""
@@ -115,9 +99,13 @@ class Federation:
         Raises ``FucoreError`` for impossible settings and when training diverges.
         """
         require_whole("rounds", rounds, 1)
-        require_whole("seed", seed, 0)
+        require_seed(seed)
         check_unchanged(self)
         hooks = self.hooks if hooks is None else hooks
+        require_kind("hooks", hooks, Hooks, "fu.Hooks(...)")
+        require_flag("record_updates", record_updates)
+        require_flag("keep", keep)
+        require(start is None or isinstance(start, torch.Tensor), f"start is {shown(start)}, but must be weights [d], such as run.weights.")
         require_whole("evaluate_every", evaluate_every, 1)
         require_whole("first_round", first_round, 0)
         horizon = first_round + rounds if horizon is None else require_whole("horizon", horizon, first_round + rounds)
@@ -153,7 +141,7 @@ class Federation:
 
         Whole runs side by side need not wait for each other in every round, as the clients of one run must.
         """
-        seeds = list(seeds) if hasattr(seeds, "__iter__") else []
+        seeds = [require_seed(seed) for seed in as_list(seeds)]
         require(len(seeds) == len(set(seeds)) > 0, "seeds must be a list of different whole numbers, such as range(1, 5).")
         if min(self.engine.workers, len(seeds)) == 1:
             return [self.train(rounds, seed, **options) for seed in progress(seeds, "training")]
@@ -215,7 +203,9 @@ class Federation:
 
     def logits(self, weights: torch.Tensor, split: Split) -> torch.Tensor:
         """Logits float32 [n, classes] of ``weights`` [d] on ``split``, in evaluation mode and in order."""
-        parts = split.batches(EVALUATION_BATCH)
+        weights = require_kind("weights", weights, torch.Tensor, "a tensor of weights [d], such as run.weights")
+        require(weights.shape == (self.layout.size,), f"weights have shape {tuple(weights.shape)}, but the model has {self.layout.size}.")
+        parts = require_kind("split", split, Split, "a split of a data set, such as data.test").batches(EVALUATION_BATCH)
         results = torch.cat(list(self.engine.each((lambda worker, part=part: worker.logits(weights, split.batch(part))) for part in parts)))
         return results if split.sides is None else results[torch.cat(parts).argsort()]
 
@@ -226,6 +216,7 @@ class Federation:
     def evaluate(self, weights: torch.Tensor, split: Split | None = None) -> tuple[float, float]:
         """(accuracy in 0..1, mean cross-entropy) of ``weights`` on the test images, or on ``split``."""
         split = self.data.test if split is None else split
+        require_kind("split", split, Split, "a split of a data set, such as data.test")
         require(len(split) > 0, "there is no example to evaluate on.")
         logits = self.logits(weights, split)
         return float((logits.argmax(1) == split.labels).double().mean()), float(torch.nn.functional.cross_entropy(logits, split.labels))

@@ -6,12 +6,49 @@ import dataclasses
 
 import torch
 
-from ..data.dataset import hash_splits
-from ..errors import require
+from ..data.dataset import Dataset, hash_splits
+from ..data.partition import Partition
+from ..errors import require, require_kind, require_number, require_whole
+from ..machine import check_device
 from ..runs.fingerprint import hash_of_code, source_of
+from ..runs.store import Store
 from .engine import stack_size
 from .models import FACTORIES, build, fingerprint
-from .training import sources
+from .server import Server
+from .training import Hooks, LocalTraining, Preprocessing, sources
+
+#: What the parts of a federation must be.
+PARTS = (
+    ("data", Dataset, "a data set, such as fu.load('digits')"),
+    ("clients", Partition, "a partition, such as fu.partition.iid(data.train.labels, 10)"),
+    ("local", LocalTraining, "fu.LocalTraining(...)"),
+    ("preprocessing", Preprocessing, "fu.Preprocessing(...)"),
+    ("server", Server, "an aggregation rule such as fu.FedAvg('size')"),
+    ("hooks", Hooks, "fu.Hooks(...)"),
+    ("device", (str, torch.device), "'cpu' or 'cuda'"),
+    ("store", (Store, type(None)), "fu.Store(folder), a folder, or None"),
+)
+
+
+def check_parts(federation) -> None:
+    """Raise ``FucoreError`` for the first part of a federation that is wrong."""
+    for name, kind, example in PARTS:
+        require_kind(name, getattr(federation, name), kind, example)
+    require(
+        not isinstance(federation.model, torch.nn.Module),
+        "model is a network, but must be a function (shape, classes) -> network, so that new ones can be drawn.",
+    )
+    if federation.workers is not None:
+        require_whole("workers", federation.workers, 1)
+    require_number("participation", federation.participation, 0.0, 1.0, open_low=True)
+    check_device(federation.device, federation.precision)
+    federation.data.check_unchanged()
+    federation.clients.check_unchanged()
+    highest = max(int(indices[-1]) for indices in federation.clients.indices if len(indices))
+    require(
+        highest < len(federation.data.train),
+        f"the partition names example {highest}, but {federation.data.name} has only {len(federation.data.train)} training examples.",
+    )
 
 
 def config_of(federation) -> dict:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ..data._torchvision import torchvision
-from ..errors import FucoreError, require, require_choice
+from ..errors import FucoreError, require, require_choice, shown
 from ..runs.fingerprint import hash_of, source_of
 from ..runs.registries import registry
 from .randomness import seeded
@@ -224,7 +224,8 @@ def build(model, shape, classes: int, seed: int) -> nn.Module:
     if isinstance(model, str):
         model = FACTORIES[require_choice("model", model, FACTORIES)]
     require(
-        callable(model), f"model is {model!r}, but must be one of {', '.join(FACTORIES)} or a function (shape, classes) -> torch.nn.Module."
+        callable(model),
+        f"model is {shown(model)}, but must be one of {', '.join(FACTORIES)} or a function (shape, classes) -> torch.nn.Module.",
     )
     with seeded(seed):
         try:

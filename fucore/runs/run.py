@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from .._version import __version__
+from ..errors import as_list, require, shown
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,11 @@ class Run:
 
 def listed(candidates: Mapping) -> dict[str, list[Run]]:
     """``{name: run or runs}`` as ``{name: [runs]}``."""
-    return {name: [runs] if isinstance(runs, Run) else list(runs) for name, runs in candidates.items()}
+    found = {name: [runs] if isinstance(runs, Run) else as_list(runs) for name, runs in candidates.items()}
+    for name, runs in found.items():
+        wrong = not isinstance(name, str) or not runs or not all(isinstance(run, Run) for run in runs)
+        require(not wrong, f"candidate {shown(name)} must be a name with a run, or with a list of runs.")
+    return found
 
 
 def provenance(data) -> dict:

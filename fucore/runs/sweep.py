@@ -25,7 +25,7 @@ import pandas as pd
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from ..errors import FucoreError, require, require_whole
+from ..errors import FucoreError, require, require_whole, shown
 from ..machine import default_workers
 from ..progress import progress
 from .contents import Contents
@@ -68,7 +68,7 @@ def sweep(work: Callable[..., dict], points, *, jobs: int | None = None, store: 
     reported at the end, the others finish; when a worker process is killed, its point is tried again, three times at most.
     """
     points = _points(points)
-    require(callable(work), f"work is {work!r}, but must be a function of a point's parameters.")
+    require(callable(work), f"work is {shown(work)}, but must be a function of a point's parameters.")
     store = Store() if store is USUAL else store if store is None or isinstance(store, Store) else Store(store)
     users = of_users()
     keys = _keys(work, users, points)
@@ -112,7 +112,10 @@ def _points(points) -> list[dict]:
             "each parameter of a grid must be a list of values.",
         )
         points = [dict(zip(points, values)) for values in itertools.product(*points.values())]
-    points = list(points)
+    try:
+        points = list(points)
+    except TypeError:
+        points = []
     require(
         bool(points) and all(isinstance(point, dict) for point in points),
         "points must be a dict of lists or a list of dicts, and not empty.",

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..data.forgetting import Request
-from ..errors import FucoreError, require, require_choice, require_whole
+from ..errors import FucoreError, first_line, require, require_choice, require_seed, shown
 from ..federation.case import Case
 from ..federation.identity import can_be_told
 from ..federation.randomness import derived_seed, seeded
@@ -44,9 +44,16 @@ def unlearn(name: str, original: Run | Case, request: Request | None = None, *, 
         "method" not in original.config,
         "this run is itself unlearned: forget everything at once from the original, such as fu.forget.clients(1, 2), or retrained clients come back.",
     )
-    require_whole("seed", seed, 0)
+    require_seed(seed)
     check_needs(chosen, original, request)
     settings = {**chosen.defaults, **parameters}
+    for key, value in parameters.items():
+        try:
+            plain(value)
+        except TypeError:
+            raise FucoreError(
+                f"{key} is {shown(value)}, but a parameter must be a plain value: a number, a text, or a list of these."
+            ) from None
     task = Task(original, request, chosen, seed)
     described = {
         "method": name,
@@ -68,7 +75,15 @@ def unlearn(name: str, original: Run | Case, request: Request | None = None, *, 
     if found:
         return dataclasses.replace(found, federation=federation)
     with seeded(derived_seed(seed, Stream.METHOD), alone=False):
-        weights = chosen.function(task, **settings)
+        try:
+            weights = chosen.function(task, **settings)
+        except (TypeError, ValueError, OverflowError) as error:
+            if not parameters or not chosen.function.__module__.startswith("fucore."):
+                raise  # a fault of the method's, whose author wants to see where
+            given = ", ".join(f"{key}={shown(value)}" for key, value in parameters.items())
+            raise FucoreError(
+                f"{name} cannot work with {given} ({first_line(error)}): its defaults are {shown(chosen.defaults)}."
+            ) from error
     require(
         isinstance(weights, torch.Tensor) and weights.shape == original.weights.shape,
         f"{name} must return weights of shape {tuple(original.weights.shape)}.",
