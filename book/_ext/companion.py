@@ -73,7 +73,7 @@ def add_rerun_box(app, doctree):
     if seconds is not None:
         box += nodes.paragraph(
             "",
-            f"The quick profile took {seconds} s on two CPU cores with nothing stored; a second time the trained models are taken from the store.",
+            f"The quick profile took {seconds} s on one core with nothing stored; a second time the trained models are taken from the store.",
         )
     box += nodes.paragraph("", "With other parameters, in the environment that make book sets up (.venv/bin):")
     box += nodes.literal_block(command, command, language="bash")
