@@ -77,8 +77,8 @@ def unlearn(name: str, original: Run | Case, request: Request | None = None, *, 
     with seeded(derived_seed(seed, Stream.METHOD), alone=False):
         try:
             weights = chosen.function(task, **settings)
-        except (TypeError, ValueError, OverflowError) as error:
-            if not parameters or not chosen.function.__module__.startswith("fucore."):
+        except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+            if isinstance(error, torch.OutOfMemoryError) or not parameters or not chosen.function.__module__.startswith("fucore."):
                 raise  # a fault of the method's, whose author wants to see where
             given = ", ".join(f"{key}={shown(value)}" for key, value in parameters.items())
             raise FucoreError(
