@@ -31,7 +31,7 @@ def shown(value: Any) -> str:
 
 def first_line(error: Exception) -> str:
     """The beginning of another library's message, to stand in a sentence."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:LONGEST_SHOWN]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:LONGEST_SHOWN].rstrip(".")
 
 
 def require(condition: Any, sentence: str) -> None:

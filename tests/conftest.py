@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pathlib
 import tempfile
 
 # before fucore or a notebook's kernel starts: nothing is read from, or left in, the user's store; test processes side by side share one
@@ -77,3 +78,22 @@ def interrupt(monkeypatch):
         return begun
 
     return arm
+
+
+@pytest.fixture
+def ordinary():
+    """A folder of an ordinary user's, whose rights this process has meanwhile."""
+    root = os.geteuid() == 0
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            if root:
+                os.chown(folder, 65534, 65534)
+                os.setegid(65534)
+                os.seteuid(65534)
+            yield pathlib.Path(folder).resolve()
+        finally:
+            for where, _, _ in os.walk(folder):
+                os.chmod(where, 0o755)
+            if root:
+                os.seteuid(0)
+                os.setegid(0)

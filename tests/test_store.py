@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
@@ -252,20 +251,9 @@ def test_default_place_follows_the_environment(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def decoy():
+def decoy(ordinary):
     """A store beside a folder that is none of its business, with other things inside it too; never worked in with root's rights."""
-    root = os.geteuid() == 0
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            if root:
-                os.chown(folder, 65534, 65534)
-                os.setegid(65534)
-                os.seteuid(65534)
-            yield _decoy(pathlib.Path(folder).resolve())
-        finally:
-            if root:
-                os.seteuid(0)
-                os.setegid(0)
+    return _decoy(ordinary)
 
 
 def _decoy(folder):

@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 
 import joblib
@@ -39,25 +38,6 @@ def failing(number):
         raise OSError(number, os.strerror(number))
 
     return fails
-
-
-@pytest.fixture
-def ordinary():
-    """A folder of an ordinary user's, whose rights this process has meanwhile."""
-    root = os.geteuid() == 0
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            if root:
-                os.chown(folder, 65534, 65534)
-                os.setegid(65534)
-                os.seteuid(65534)
-            yield pathlib.Path(folder).resolve()
-        finally:
-            for where, _, _ in os.walk(folder):
-                os.chmod(where, 0o755)
-            if root:
-                os.seteuid(0)
-                os.setegid(0)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ..data._torchvision import torchvision
-from ..errors import FucoreError, require, require_choice, shown
+from ..errors import FucoreError, first_line, require, require_choice, shown
 from ..runs.fingerprint import hash_of, source_of
 from ..runs.registries import registry
 from .randomness import seeded
@@ -233,9 +233,8 @@ def build(model, shape, classes: int, seed: int) -> nn.Module:
         except FucoreError:
             raise
         except Exception as error:  # whatever a user's function raises
-            words = (str(error).strip().splitlines() or [""])[0].rstrip(".")
             raise FucoreError(
-                f"the model's function cannot be called as model(shape, classes) ({type(error).__name__}: {words})."
+                f"the model's function cannot be called as model(shape, classes) ({type(error).__name__}: {first_line(error)})."
             ) from error
         require(isinstance(module, nn.Module), f"the model factory returned {type(module).__name__}, but must return a torch.nn.Module.")
         if any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in module.parameters()):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch._C._functorch import is_functorch_wrapped_tensor  # pyright: ignore[reportMissingModuleSource]
 
-from ..errors import FucoreError, require
+from ..errors import FucoreError, first_line, require
 from ..runs.fingerprint import source_of
 from .models import FACTORIES, build, pool_before_relu
 from .randomness import seeded
@@ -59,12 +59,16 @@ def traits(model: str | Callable, shape: tuple[int, int, int], classes: int) -> 
     factory = FACTORIES.get(model) if isinstance(model, str) else model
     if getattr(factory, "__module__", "").startswith("fucore.federation."):  # the built-in networks, which the tests try out
         return Traits(_convolves(build(model, shape, classes, seed=0)), pool_first=True)
-    known = source_of(factory), tuple(shape), classes
-    if known[0] is None or known not in _TRIED:
+    code = source_of(factory)
+    if code is None:
+        return _try(model, shape, classes)
+    known = code, tuple(shape), classes
+    if known not in _TRIED:
         _TRIED[known] = _try(model, shape, classes)
     return _TRIED[known]
 
 
+#: Found out before, by what the network's function computes.
 _TRIED: dict[tuple, Traits] = {}
 
 
@@ -167,10 +171,9 @@ def _check_evaluation(module: nn.Module, images: torch.Tensor) -> None:
 
 
 def _failed(error: Exception, images: torch.Tensor) -> FucoreError:
-    words = (str(error).strip().splitlines() or [""])[0].rstrip(".")
     return FucoreError(
         f"the model cannot take {len(images)} images of {images.shape[-1]} x {images.shape[-2]} pixels in {images.shape[1]} channels "
-        f"({type(error).__name__}: {words})."
+        f"({type(error).__name__}: {first_line(error)})."
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..data.dataset import Dataset, Split
-from ..errors import FucoreError, require
+from ..errors import FucoreError, first_line, require
 from ..streams import Stream
 from .models import build
 from .probe import traits
@@ -202,7 +202,7 @@ def _output_shape(module: torch.nn.Module, images: torch.Tensor) -> tuple[int, .
         return tuple(module(images).shape)
     except Exception as error:  # whatever a network of a user's raises
         raise FucoreError(
-            f"the model cannot take images of {images.shape[-1]} x {images.shape[-2]} pixels ({(str(error).strip().splitlines() or [type(error).__name__])[0]}): "
+            f"the model cannot take images of {images.shape[-1]} x {images.shape[-2]} pixels ({first_line(error)}): "
             "for images of several sizes choose one that pools adaptively, such as resnet18, resnet32 or cnn-adaptive."
         ) from None
 

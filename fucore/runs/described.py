@@ -43,8 +43,6 @@ _PYTHONS = {
     "__annotations__",
     "__annotations_cache__",
     "__static_attributes__",
-}
-_PYTHONS |= {
     "__firstlineno__",
     "__dataclass_fields__",
     "__dataclass_params__",

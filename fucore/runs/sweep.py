@@ -25,7 +25,7 @@ import pandas as pd
 import torch
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from ..errors import FucoreError, require, require_whole, shown
+from ..errors import FucoreError, as_list, require, require_whole, shown
 from ..machine import default_workers
 from ..progress import progress
 from .contents import Contents
@@ -112,10 +112,7 @@ def _points(points) -> list[dict]:
             "each parameter of a grid must be a list of values.",
         )
         points = [dict(zip(points, values)) for values in itertools.product(*points.values())]
-    try:
-        points = list(points)
-    except TypeError:
-        points = []
+    points = as_list(points)
     require(
         bool(points) and all(isinstance(point, dict) for point in points),
         "points must be a dict of lists or a list of dicts, and not empty.",
