@@ -1,4 +1,4 @@
-# make book | book CHAPTER=06 | render | record | check | test | test-slow | cluster-demo | clean
+# make book | book CHAPTER=06 | render | record | check | verify [REFERENCE=cifar10-iid DATA=npz:/path] | test | test-slow | cluster-demo | clean
 # Everything happens in .venv (.venv-render for 'render' alone); nothing else is touched.
 PYTHON ?= python3
 PIP_ARGS ?=
@@ -10,7 +10,7 @@ UV := $(if $(PIP_ARGS),,$(shell command -v uv))
 pip = $(1)/bin/python -m pip install --progress-bar on --disable-pip-version-check $(PIP_ARGS) $(2)
 install = $(if $(UV),$(UV) pip install --quiet --python $(1)/bin/python $(2) || $(call pip,$(1),$(2)),$(call pip,$(1),$(2)))
 
-.PHONY: book render record check test test-slow cluster-demo clean
+.PHONY: book render record check verify test test-slow cluster-demo clean
 
 book: $(VENV)/ready
 	@$(BIN)/python book/build.py book $(if $(CHAPTER),--chapter $(CHAPTER))
@@ -27,6 +27,9 @@ check: $(VENV)/ready
 test: $(VENV)/ready
 	-@$(BIN)/python book/build.py execute
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" --durations=10
+
+verify: $(VENV)/ready
+	$(BIN)/python book/results/references.py verify $(or $(REFERENCE),mnist5k) $(if $(DATA),--data $(DATA))
 
 test-slow: $(VENV)/ready
 	$(BIN)/python -m pytest -m slow --durations=10

@@ -161,32 +161,39 @@ def dominance_figure(dominance, silenced, layer_of):
 
 def group_figure(report, axes=None):
     """Accuracy per memorization group: retraining as a band (95 % interval), each candidate as dots with intervals."""
+    reference = report.groups[report.groups.candidate == "Retrained"]
+    band = reference[["accuracy_low", "accuracy", "accuracy_high"]].to_numpy()
+    rows = report.groups[report.groups.candidate != "Retrained"]
+    return _by_group(rows, ("accuracy_low", "accuracy", "accuracy_high"), band, "accuracy, %", (-3, 103), axes)
+
+
+def difference_figure(report, axes=None):
+    """How far each candidate of a :class:`~fucore.evaluation.several.MethodReport` is from retraining in each memorization group.
+
+    In points of accuracy, with 95 % intervals; within the band nobody would mind.
+    """
+    margin = report.groups[report.groups.candidate == "Original"].margin.to_numpy()
+    band = np.stack([-margin, 0 * margin, margin], axis=1)
+    return _by_group(report.groups, ("low", "difference", "high"), band, "accuracy above retraining, points", (None, None), axes)
+
+
+def _by_group(rows, columns, band, label, limits, axes):
+    """Dots with intervals by group, ``columns`` (low, value, high) of ``rows`` in 0..1, on a ``band`` [groups, 3] of the same of retraining."""
     figure, axes = (axes.figure, axes) if axes is not None else plt.subplots(figsize=(8, 3.8), layout="constrained")
-    groups = report.groups
-    names = list(groups.group.unique())
+    names, candidates = list(rows.group.unique()), list(rows.candidate.unique())
     place = np.arange(len(names))
-    reference = groups[groups.candidate == "Retrained"].set_index("group").loc[names]
-    for x, row in zip(place, reference.itertuples()):
-        axes.fill_between(
-            [x - 0.42, x + 0.42],
-            100 * row.accuracy_low,
-            100 * row.accuracy_high,
-            color=RETRAINED,
-            alpha=0.22,
-            linewidth=0,
-            label="Retrained" if x == 0 else None,
-        )
-        axes.plot([x - 0.42, x + 0.42], [100 * row.accuracy] * 2, color=RETRAINED, linewidth=1.5)
-    candidates = [name for name in groups.candidate.unique() if name != "Retrained"]
+    for x, (low, value, high) in zip(place, 100 * band):
+        axes.fill_between([x - 0.42, x + 0.42], low, high, color=RETRAINED, alpha=0.22, linewidth=0, label="" if x else "Retrained")
+        axes.plot([x - 0.42, x + 0.42], [value, value], color=RETRAINED, linewidth=1.5)
     offsets = np.linspace(-0.32, 0.32, len(candidates)) if len(candidates) > 1 else [0.0]
     palette = itertools.cycle(colour for colour in COLOURS if colour not in (RETRAINED, ORIGINAL))
     for offset, name in zip(offsets, candidates):
-        rows = groups[groups.candidate == name].set_index("group").loc[names]
-        errors = 100 * np.abs(np.stack([rows.accuracy - rows.accuracy_low, rows.accuracy_high - rows.accuracy]).clip(min=0))
+        low, value, high = 100 * rows[rows.candidate == name].set_index("group").loc[names, list(columns)].to_numpy().T
+        errors = np.stack([value - low, high - value]).clip(min=0)
         colour = ORIGINAL if name == "Original" else next(palette)
-        axes.errorbar(place + offset, 100 * rows.accuracy, yerr=errors, fmt="o", markersize=5, linewidth=1.2, color=colour, label=name)
+        axes.errorbar(place + offset, value, yerr=errors, fmt="o", markersize=5, linewidth=1.2, color=colour, label=name)
     axes.set_xticks(place, names)
-    axes.set(xlabel="most memorized  ←  memorization percentile  →  least memorized", ylabel="accuracy, %", ylim=(-3, 103))
+    axes.set(xlabel="most memorized  ←  memorization percentile  →  least memorized", ylabel=label, ylim=limits)
     axes.grid(axis="x", visible=False)
     figure.legend(loc="outside right upper")
     return figure

@@ -17,8 +17,8 @@ from fucore.evaluation.membership import (
     membership,
     rmia,
     rmia_ratio,
-    true_class_confidence,
 )
+from fucore.runs.looks import log_odds
 
 
 def test_every_entry_is_a_method_with_a_small_grid():
@@ -91,10 +91,10 @@ def test_perfect_constant_and_swapped_scores():
 
 def test_confidence_is_finite_and_exact():
     logits = torch.tensor([[1000.0, -1000.0, 0.0], [-1000.0, 1000.0, 0.0], [0.0, 0.0, 0.0]])
-    confidence = true_class_confidence(logits, torch.tensor([0, 0, 0]))
+    confidence = log_odds(logits, torch.tensor([0, 0, 0]))
     assert np.isfinite(confidence).all() and confidence[2] == pytest.approx(np.log(1 / 2))
     probability = torch.softmax(torch.randn(1, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)), 1)
-    assert true_class_confidence(probability.log(), torch.tensor([3]))[0] == pytest.approx(float(torch.logit(probability[0, 3])))
+    assert log_odds(probability.log(), torch.tensor([3]))[0] == pytest.approx(float(torch.logit(probability[0, 3])))
 
 
 def test_lira_is_one_sided_and_pools_few_models():

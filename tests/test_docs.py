@@ -18,7 +18,13 @@ def test_shown_code_runs(page, monkeypatch):
 
     known = dict(METHODS)
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S)
-    code = "\n".join(blocks).replace('"mnist5k"', '"digits"').replace("rounds=10", "rounds=3").replace("clients=10", "clients=4")
+    code = (
+        "\n".join(blocks)
+        .replace('fu.load("mnist5k")', 'fu.load("digits")')
+        .replace("rounds=10", "rounds=3")
+        .replace("rounds=5", "rounds=1")
+        .replace("clients=10", "clients=4")
+    )
     assert "fu.compare" in code
     names = {"__name__": "shown"}
     try:

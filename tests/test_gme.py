@@ -58,33 +58,9 @@ def test_crossfitting_is_unbiased_where_in_sample_groups_are_not():
         judges = Judges(np.ones(2000), np.ones(2000, bool), p, hits)
         in_sample.append(group_accuracy(hits, assign_groups(judges.scores), 5)[:, 0].mean())
         one.append(group_accuracy(hits[-1], assign_groups(np.ones(2000) - p[-1]), 5)[0])
-        cross.append(grouped_memorization(judges, {"new": rng.random((1, 2000)) < 0.8}, bootstrap=2).retrained[0])
+        cross.append(grouped_memorization(judges, {"new": rng.random((1, 2000)) < 0.8}, bootstrap=0).retrained[0])
     assert np.mean(one) == 0 and np.mean(in_sample) < 0.5
     assert abs(np.mean(cross) - 0.8) < 3 * np.std(cross) / np.sqrt(len(cross))
-
-
-@pytest.mark.long
-def test_false_alarms_are_rare_and_what_never_forgot_is_found():
-    """A further retrained model is called different in at most 5 % of groups, also when its run is given three times."""
-    rng = np.random.default_rng(0)
-    alarms, copies, found = [], [], []
-    for _ in range(200):
-        difficulty = rng.random(400)
-        hits = rng.random((6, 400)) < difficulty
-        judges = Judges(np.ones(400), np.ones(400, bool), hits[:5] + 0.01 * rng.random((5, 400)), hits[:5])
-        table = grouped_memorization(
-            judges, {"fresh": hits[5:], "thrice": hits[[5, 5, 5]], "original": np.ones((1, 400), bool)}, bootstrap=2
-        )
-        alarms += list(~table[table.candidate == "fresh"].as_retrained.astype(bool))
-        copies += list(~table[table.candidate == "thrice"].as_retrained.astype(bool))
-        found.append(not table[table.candidate == "original"].as_retrained.iloc[0])
-    assert 0.001 < np.mean(alarms) < 0.06 and copies == alarms and np.mean(found) > 0.9
-
-
-def test_a_group_is_conclusive_only_if_the_original_can_be_told(judged):
-    original, retrained, request = judged
-    groups = fu.compare({}, original, retrained, request).groups.query("candidate == 'Original'")
-    assert (groups.conclusive == ~groups.as_retrained.astype(bool)).all()
 
 
 def test_intervals_cover_and_noise_is_that_of_retraining():
@@ -95,7 +71,7 @@ def test_intervals_cover_and_noise_is_that_of_retraining():
     )
     assert ((table.accuracy_low <= table.accuracy) & (table.accuracy <= table.accuracy_high)).all()
     assert ((table.retrained_low <= table.retrained) & (table.retrained <= table.retrained_high)).all()
-    assert (table.difference_low <= 0).sum() >= 4 and (table.noise < 0.15).all() and table.runs.eq(2).all()
+    assert (table.noise < 0.15).all() and table.runs.eq(2).all()
 
 
 def test_the_published_protocol_drops_what_is_not_memorized():
@@ -112,7 +88,7 @@ def test_few_models():
     rng = np.random.default_rng(0)
     hits = rng.random((2, 40)) < 0.5
     two = grouped_memorization(Judges(np.ones(40), np.ones(40, bool), hits * 1.0, hits), {"a": hits[:1]}, bootstrap=5)
-    assert two.noise.isna().all() and two.as_retrained.isna().all()
+    assert two.noise.isna().all() and two.bound.isna().all()
     with pytest.raises(fu.FucoreError, match="at least 2 retrained models, not 1"):
         grouped_memorization(Judges(np.ones(40), np.ones(40, bool), hits[:1] * 1.0, hits[:1]), {"a": hits[:1]})
     with pytest.raises(fu.FucoreError, match="evaluated on 39"):

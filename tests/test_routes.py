@@ -144,7 +144,7 @@ def test_cells_and_who_did_not_move(judged_class):
     _, _, report, _ = judged_class
     found, groups = yardsticks.cells(report.groups), report.groups
     assert sum(found.values()) == 3 * groups.group.nunique()
-    assert found["differ"] == (groups[~groups.candidate.isin(["Original", "Retrained"])].as_retrained == False).sum()  # noqa: E712
+    assert found["differ"] == (groups[~groups.candidate.isin(["Original", "Retrained"])].answer == "≠").sum()
     assert "Nothing" in yardsticks.unmoved(groups) and not {"Original", "Retrained"} & set(yardsticks.unmoved(groups))
 
 

@@ -78,6 +78,28 @@ def test_scaling_a_layer_is_undone_by_the_normalisation_after_it():
     assert found.abs().max() < 0.1 * (full - silent).abs().max()
 
 
+@pytest.mark.parametrize("name", ["cnn", "cnn-groupnorm", "resnet32"])
+def test_effects_of_single_units_are_what_silencing_them_takes_away(name):
+    """Eq. 3 of Huang et al., one unit at a time: P less P with the unit silent, and what its integral comes to."""
+    units, weights = network(name)
+    inputs, classes = pictures(), torch.tensor([0, 3, 5, 9])
+    full = units.probabilities(weights, inputs).gather(1, classes[:, None])[:, 0]
+    effects = units.effects(weights, inputs, classes)
+    for unit in (0, units.starts[1] + 1, len(units) - 1):
+        silent = units.probabilities(weights, inputs, silent=[unit]).gather(1, classes[:, None])[:, 0]
+        assert torch.allclose(effects[:, unit], full - silent, atol=1e-6)
+    site, values = units.sites[-1], units._run(weights, inputs)
+    beta, total = values[site.site], torch.zeros(len(inputs))
+    for j in range(200):  # the integral itself, by its midpoints, of the last layer's second unit
+        activation = beta.clone()
+        activation[:, 1] *= (j + 0.5) / 200
+        activation.requires_grad_()
+        chosen = torch.softmax(units._after(site, values, activation), dim=1).gather(1, classes[:, None]).sum()
+        (gradient,) = torch.autograd.grad(chosen, activation)
+        total += (beta * gradient / 200)[:, 1].flatten(1).sum(dim=1) if beta.dim() > 2 else (beta * gradient / 200)[:, 1]
+    assert torch.allclose(effects[:, units.starts[-1] + 1], total, atol=1e-4)
+
+
 def test_attribution_is_exact_for_any_number_of_steps_where_the_output_is_linear(monkeypatch):
     """With a linear head in place of the softmax one step suffices, and each unit's share is its own term."""
     units = Units(nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3, bias=False)))

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 import subprocess
@@ -104,17 +105,17 @@ def test_frame_of_a_report(judged):
     assert all(0 <= row.low <= row.value <= row.high <= 100 for row in frame.rows)
     assert frame.rows[0].before == 100 * report.groups.accuracy.iloc[0] and frame.answer
     rows = report.groups[report.groups.candidate == "ρ=0.5"]
-    assert decided(frame) == (~rows.as_retrained.astype(bool) | rows.conclusive.astype(bool)).sum()
+    assert decided(frame) == (rows.answer != "?").sum()
 
 
 def test_the_slider_of_a_run_starts_where_most_groups_are_told():
-    notes = {
-        0.0: "differs in 1 of 5 groups",
-        0.5: "differs in 2 of 5 groups (a, b); agrees in 2 of 5 groups",
-        1.0: "is undecided in 5 of 5",
-    }
-    explorer = explorers.ratio_explorer("A run", lambda ratio: Frame((row(ratio),), notes[ratio]), grid=tuple(notes))
-    assert explorer.start == (0.5,) and len(explorer.frames) == 3 and explorer.compute(1.0).note == notes[1.0]
+    answers = {0.0: "≠??", 0.5: "≠=?", 1.0: "???"}
+
+    def frame(ratio):
+        return Frame(tuple(dataclasses.replace(row(ratio), text=f"1 vs 2 % {answer}") for answer in answers[ratio]), "")
+
+    explorer = explorers.ratio_explorer("A run", frame, grid=tuple(answers))
+    assert explorer.start == (0.5,) and len(explorer.frames) == 3 and explorer.compute(1.0) == frame(1.0)
     assert 0.05 in explorer.stops[explorers.RHO]
 
 

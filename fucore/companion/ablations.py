@@ -17,7 +17,9 @@ import pandas as pd
 from ..data.dataset import Dataset
 from ..data.forgetting import Request
 from ..errors import require, require_choice
-from ..evaluation.report import Report, cell, compare
+from ..evaluation.comparing import compare
+from ..evaluation.deciding import DIFFERENT, answered
+from ..evaluation.report import Report, cell
 from ..federation.federation import Federation
 from ..plots import COLOURS, RETRAINED
 from ..runs.run import Run
@@ -121,11 +123,11 @@ def facts(rows: pd.DataFrame, models: dict[str, str]) -> pd.DataFrame:
     original can be told from a retrained model; ``alike``: whether the model cannot be, wherever the original can;
     ``speed_up``: how many times sooner than retraining, 0 for never.
     """
-    result = []
+    rows, result = answered(rows, by=["setting"]), []
     for setting, model in models.items():
         mine = _model(rows, setting, model)
-        told = mine[mine.conclusive.astype(bool)]
-        alike, speed_up = bool(told.as_retrained.astype(bool).all()), mine.speed_up.fillna(0).iloc[0]
+        told = mine[_model(rows, setting, "Original").answer.to_numpy() == DIFFERENT]
+        alike, speed_up = bool((told.answer != DIFFERENT).all()), mine.speed_up.fillna(0).iloc[0]
         row = {"gap": mean_gap(rows, setting, model), "original": mean_gap(rows, setting, "Original")}
         result.append(row | {"alike": alike, "told": len(told) > 0, "speed_up": float(speed_up)})
     return pd.DataFrame(result, index=list(models))
@@ -148,7 +150,7 @@ def _model(rows: pd.DataFrame, setting: str, model: str) -> pd.DataFrame:
 def cells(rows: pd.DataFrame, measured: Sequence[str] = ("test",)) -> pd.DataFrame:
     """Accuracy (gap) by memorization group and the accuracies ``measured`` on other images, in per cent: one row a setting and model."""
     result = {}
-    for (setting, model), groups in rows.groupby(["setting", "candidate"], sort=False):
+    for (setting, model), groups in answered(rows, by=["setting"]).groupby(["setting", "candidate"], sort=False):
         row = {group.group: cell(group, model) for group in groups.itertuples()}
         result[setting, model] = row | {name: f"{100 * groups[f'{name}_accuracy'].iloc[0]:.1f}" for name in measured}
     return pd.DataFrame(result).T.fillna("–")
@@ -175,8 +177,9 @@ def nearness(seen: pd.DataFrame) -> dict[str, float]:
 
 def summary(rows: pd.DataFrame, models: dict[str, str]) -> str:
     """In how many groups and settings something can be said (``models``: setting to model)."""
-    original, seen = rows[rows.candidate == "Original"], facts(rows, models)
-    told, nearer = int(original.conclusive.astype(bool).sum()), int((seen.gap < seen.original).sum())
+    rows, seen = answered(rows, by=["setting"]), facts(rows, models)
+    original = rows[rows.candidate == "Original"]
+    told, nearer = int((original.answer == DIFFERENT).sum()), int((seen.gap < seen.original).sum())
     return (
         f"groups in which the original can be told from retraining: {told} of {len(original)}; "
         f"FedMemPrune is nearer to retraining than the original in {nearer} of {len(models)} settings."

@@ -152,7 +152,7 @@ def ratio_frame(report, candidate: str) -> Frame:
     summary = report.summary.set_index("candidate")
     rows = []
     for row in groups.itertuples():
-        text = f"{100 * row.accuracy:.0f} vs {100 * row.retrained:.0f} %" + (" ≈" if row.as_retrained and row.conclusive else "")
+        text = f"{100 * row.accuracy:.0f} vs {100 * row.retrained:.0f} %" + f" {row.answer or ''}".rstrip()
         value, low, high = (100 * number for number in (row.accuracy, row.accuracy_low, row.accuracy_high))
         reference, least, most = (100 * number for number in (row.retrained, row.retrained_low, row.retrained_high))
         rows.append(Row(f"group {row.group}", value, low, high, reference, least, most, text, 100 * before[row.group]))
@@ -184,23 +184,21 @@ def ratio_explorer(title: str, compute: Callable[[float], Frame], grid=(0.0, 0.2
 
 
 def decided(frame: Frame) -> int:
-    """How many groups of a frame of :func:`ratio_frame` are told: they agree with retraining, or differ from it."""
-    differs = frame.note.partition("differs in ")[2].partition(" ")[0]
-    agrees = frame.note.partition("agrees in ")[2].partition(" ")[0]
-    return sum(int(number) for number in (differs, agrees) if number.isdecimal())
+    """How many groups of a frame of :func:`ratio_frame` are told: as retraining, or different."""
+    return sum(row.text.endswith(("=", "≠")) for row in frame.rows)
 
 
 def _in_a_word(groups) -> str:
     """What a report says of a candidate: too much, too little or both where it differs from retraining, else as retraining or undecided."""
-    if groups.as_retrained.isna().any():
+    if groups.answer.isna().any():
         return ""
-    off = groups[~groups.as_retrained.astype(bool)]
+    off = groups[groups.answer == "≠"]
     over, under = (off.accuracy < off.retrained).any(), (off.accuracy > off.retrained).any()
     if over and under:
         return "Too much here, too little there"
     if over or under:
         return WORDS["too much" if over else "too little"]
-    return WORDS["as retraining" if groups.conclusive.any() else "undecided"]
+    return WORDS["as retraining" if (groups.answer == "=").all() else "undecided"]
 
 
 def partition_frame(partition, labels, classes, images=None) -> Frame:

@@ -41,7 +41,7 @@ class Parameters(pydantic.BaseModel, extra="forbid", frozen=True):
     train_size: Whole | None = pydantic.Field(None, ge=1, description="keep only so many training examples")
     image_size: Whole | None = pydantic.Field(None, ge=1, description="resize images to so many pixels a side when loading")
     model: Literal[tuple(FACTORIES)] = pydantic.Field(  # pyright: ignore[reportInvalidTypeForm]  from a catalogue
-        "cnn", description="network"
+        "cnn-groupnorm", description="network"
     )
     benchmark: Literal[tuple(BENCHMARKS)] = pydantic.Field(  # pyright: ignore[reportInvalidTypeForm]  from a catalogue
         "digits-embedded", description="data sets of the clients"

@@ -7,6 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from ..evaluation import arena
+from ..evaluation.deciding import DIFFERENT, OPEN, SAME
 from ..evaluation.report import Report
 
 ASKED, GAP, ELSEWHERE, TEST = "client's class, %", "mean gap to retraining over groups", "drop of the class elsewhere", "test accuracy, %"
@@ -54,10 +55,9 @@ def best(table: pd.DataFrame) -> str:
 
 
 def cells(groups: pd.DataFrame) -> dict[str, int]:
-    """How many cells of a report's ``groups`` differ from retraining, agree with it, or cannot be told, over all candidates."""
-    rows = groups[~groups.candidate.isin(["Original", "Retrained"])]
-    alike, conclusive = rows.as_retrained.astype(bool), rows.conclusive.astype(bool)
-    return {"differ": int((~alike).sum()), "agree": int((alike & conclusive).sum()), "undecidable": int((alike & ~conclusive).sum())}
+    """How many cells of a report's ``groups`` differ from retraining, are as retraining, or cannot be told, over all candidates."""
+    answers = groups[~groups.candidate.isin(["Original", "Retrained"])].answer
+    return {word: int((answers == answer).sum()) for word, answer in (("differ", DIFFERENT), ("agree", SAME), ("undecidable", OPEN))}
 
 
 def unmoved(groups: pd.DataFrame) -> list[str]:

@@ -1,8 +1,11 @@
 """Unlearned models judged by retrained ones."""
 
 from . import metrics  # noqa: F401  registers the built-in ones
+from .comparing import compare
 from .judging import judge_examples
+from .references import Reference, reference
 from .registry import METRICS, Metric, metric
-from .report import Report, compare
+from .report import Report
+from .several import MethodReport
 
-__all__ = ["METRICS", "Metric", "Report", "compare", "judge_examples", "metric"]
+__all__ = ["METRICS", "MethodReport", "Metric", "Reference", "Report", "compare", "judge_examples", "metric", "reference"]

@@ -22,7 +22,8 @@ from ..errors import FucoreError, require
 from ..federation.case import Case
 from ..runs.run import Run
 from ..unlearning import METHODS, unlearn
-from .report import Report, compare, shown_metrics
+from .comparing import compare
+from .report import Report, shown_metrics
 
 SLACK, TEST = 0.02, "test"
 
@@ -90,7 +91,7 @@ def tune(name: str, case: Case, rounds: int, seed: int = 0) -> tuple[dict, pd.Da
         with contextlib.suppress(FucoreError):  # a point that diverges is a bad point, not the end of the method
             runs[str(number)] = run_entry(entry, case, rounds, point, seed)
     require(bool(runs), f"{name} failed at every point of its grid.")
-    report = compare(runs, case, bootstrap=2)
+    report = compare(runs, case, bootstrap=0)
     scores = [score(report, str(number)) if str(number) in runs else failed for number in range(len(points))]
     table = pd.DataFrame([{"entry": name, **point, "gap": gap, "utility": utility} for point, (gap, utility) in zip(points, scores)])
     return points[choose(table)], table

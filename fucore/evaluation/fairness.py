@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from ..errors import require_choice
-from ..federation.federation import Federation
 
 KINDS = ("mad", "var", "std")
-
-
-def client_losses(federation: Federation, weights: torch.Tensor) -> np.ndarray:
-    """q_i, mean cross-entropy of ``weights`` [d] on the training data of each client that has any; float64 [clients]."""
-    holders = [indices for indices in federation.clients.indices if len(indices)]
-    return np.array([federation.evaluate(weights, federation.data.train.take(indices))[1] for indices in holders])
 
 
 def local_fairness(before: np.ndarray, after: np.ndarray, kind: str = "mad") -> float:

@@ -18,15 +18,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ..data.partition import read_published
 from ..errors import require, require_choice
 from ..runs.files import publish
 from ..streams import Stream
+from .deciding import CONFIDENCE, prediction_half_width
 
 TAIL_GROUPS, TAIL_SHARE = 4, 0.05
-CONFIDENCE = 0.95
 
 
 def memorization_scores(original: np.ndarray, retrained: np.ndarray) -> np.ndarray:
@@ -91,38 +90,36 @@ class Judges:
 def group_accuracy(hits: np.ndarray, groups: np.ndarray, count: int, weights: np.ndarray | None = None) -> np.ndarray:
     """Accuracy of each of ``count`` groups, NaN where a group is empty.
 
-    ``hits`` bool [..., m]; ``weights`` float [B, m] (bootstrap multiplicities) adds a leading axis of B.
+    ``hits`` bool [..., m]; with ``weights`` float [B, m] (bootstrap multiplicities) of one model, bool [m], and [B, count] comes back.
     """
     member = (groups[:, None] == np.arange(count)).astype(np.float64)
     with np.errstate(invalid="ignore"):
         if weights is None:
             return hits.astype(np.float64) @ member / member.sum(axis=0)
-        return (weights * hits) @ member / (weights @ member)
+        return weights @ (hits[:, None] * member) / (weights @ member)
 
 
 def grouped_memorization(
     judges: Judges, candidates: dict[str, np.ndarray], *, protocol: str = "cross-fitted", bootstrap: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
-    """Judge candidates group by group against retraining.
+    """Judge candidates group by group against retraining; ``bootstrap=0`` leaves out the intervals that it draws.
 
     ``candidates``: name to hits, bool [M, m] for M runs of that method.  Returns one row a candidate and group:
 
     ==================  ======================================================================================================
     ``accuracy``        of the candidate, mean over runs (and folds), with ``accuracy_low`` and ``accuracy_high``
     ``retrained``       of the retrained models, each on groups that it did not help to define, with ``_low`` and ``_high``
-    ``gap``             ``|accuracy - retrained|``, with ``difference_low`` and ``difference_high`` of the signed difference
+    ``gap``             ``|accuracy - retrained|``
     ``spread``          standard deviation s between retrained models (needs K >= 3)
     ``noise``           mean gap of *another retrained model*, treated exactly as a candidate (needs K >= 3)
-    ``bound``           largest gap that is compatible with the candidate being one more retrained model (see below)
-    ``as_retrained``    gap <= bound
-    ``conclusive``      bound < gap of the original model: the test could have told the difference that there is
+    ``bound``           half width of the 95 % prediction interval of one more retrained model (see below)
     ==================  ======================================================================================================
 
-    Intervals are 95 % percentile bootstrap intervals over examples and models.  ``bound`` is the half width of the 95 %
-    prediction interval for one further retrained model, t(K-1) * s * sqrt(1 + 1/K), where s comes from the pairwise
-    differences of retrained models on groups that neither defined; it is at least one example.  The mean of several runs
-    of one method is held to the same bound, since runs that start from one original model are not independent.
-    With ``protocol="code"`` the reference is biased, and neither noise nor bound is computed.
+    Intervals are 95 % percentile bootstrap intervals over examples and models.  ``bound`` is t(K-1) * s * sqrt(1 + 1/K), where
+    s comes from the pairwise differences of retrained models on groups that neither defined; it is at least one example.
+    The mean of several runs of one method is held to the same bound, since runs that start from one original model are not
+    independent.  With ``protocol="code"`` the reference is biased, and neither noise nor bound is computed.
+    What follows from bound and gap is decided in :mod:`fucore.evaluation.deciding`.
     """
     require_choice("protocol", protocol, ("cross-fitted", "code"))
     models, count = judges.retrained_hits.shape
@@ -140,10 +137,7 @@ def grouped_memorization(
         if protocol == "cross-fitted" and models >= 3
         else (np.full(len(names), np.nan),) * 2
     )
-    bound = stats.t.ppf(0.5 + CONFIDENCE / 2, max(models - 1, 1)) * spread * np.sqrt(1 + 1 / models)
-    bound = np.maximum(bound, 1 / np.maximum(sizes, 1))
-    original_gap = np.abs(np.mean([group_accuracy(judges.original_hits, groups, len(names)) for groups, _ in folds], axis=0) - reference)
-    tested = np.isfinite(bound)
+    bound = np.maximum(prediction_half_width(spread, models) if models >= 3 else spread, 1 / np.maximum(sizes, 1))
     rows = []
     for name, hits in candidates.items():
         hits = np.atleast_2d(hits)
@@ -155,10 +149,7 @@ def grouped_memorization(
             row = {"candidate": name, "runs": len(hits), "group": group, "examples": int(sizes[g])}
             row |= {"accuracy": accuracy[g], "accuracy_low": low["accuracy"][g], "accuracy_high": high["accuracy"][g]}
             row |= {"retrained": reference[g], "retrained_low": low["retrained"][g], "retrained_high": high["retrained"][g]}
-            row |= {"gap": gap[g], "difference_low": low["difference"][g], "difference_high": high["difference"][g]}
-            row |= {"spread": spread[g], "noise": noise[g]}
-            row |= {"bound": bound[g], "conclusive": bool(bound[g] < original_gap[g]) if tested[g] else None}
-            rows.append(row | {"as_retrained": bool(gap[g] <= bound[g]) if tested[g] else None})
+            rows.append(row | {"gap": gap[g], "spread": spread[g], "noise": noise[g], "bound": bound[g]})
     return pd.DataFrame(rows)
 
 
@@ -179,7 +170,9 @@ def _retrained_against_retrained(judges: Judges, count: int) -> tuple[np.ndarray
 
 
 def _bootstrap(judges, hits, folds, count, draws, seed):
-    """Lower and upper 95 % bounds of accuracy, reference and their difference, resampling examples, runs and folds."""
+    """Lower and upper 95 % bounds of accuracy and reference, resampling examples, runs and folds; NaN without draws."""
+    if draws == 0:
+        return [{"accuracy": np.full(count, np.nan), "retrained": np.full(count, np.nan)}] * 2
     rng = np.random.default_rng([seed, Stream.BOOTSTRAP])
     weights = rng.multinomial(hits.shape[1], np.full(hits.shape[1], 1 / hits.shape[1]), size=draws).astype(np.float64)
     candidate = np.stack(
@@ -194,7 +187,7 @@ def _bootstrap(judges, hits, folds, count, draws, seed):
     accuracy = candidate[fold[:, None], run[None, :], each].mean(axis=(0, 1))
     retrained = reference[fold, each].mean(axis=0)
     bounds = [{}, {}]
-    for key, values in (("accuracy", accuracy), ("retrained", retrained), ("difference", accuracy - retrained)):
+    for key, values in (("accuracy", accuracy), ("retrained", retrained)):
         for side, quantile in zip(bounds, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)):
             side[key] = np.nanquantile(values, quantile, axis=0)
     return bounds

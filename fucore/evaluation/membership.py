@@ -25,6 +25,7 @@ from ..data.dataset import Split
 from ..data.forgetting import Request
 from ..errors import require
 from ..federation.case import Case, as_case
+from ..runs.looks import log_odds
 from ..runs.run import Run, listed
 from ..streams import Stream
 
@@ -54,14 +55,14 @@ def membership(
     members = members.take(tested[members.labels].nonzero()[:, 0])  # a class without test images has no non-members to compare with
     outside, population = matched_non_members(members.labels.numpy(), federation.data.test, seed)
     splits = [members, outside, population]
-    references = [[true_class_confidence(federation.logits(run.weights, split), split.labels) for split in splits] for run in retrained]
+    references = [[log_odds(federation.logits(run.weights, split), split.labels) for split in splits] for run in retrained]
     rows = []
     groups = {"Original": [case.original], "Retrained": retrained} | listed(candidates)
     for name, runs in groups.items():
         results = {attack: [] for attack in ATTACKS}  # of each run, the mean over the references left out
         for number, run in enumerate(runs):
             own = references[number] if name == "Retrained" else None
-            own = own or [true_class_confidence(federation.logits(run.weights, split), split.labels) for split in splits]
+            own = own or [log_odds(federation.logits(run.weights, split), split.labels) for split in splits]
             left_out = [number] if name == "Retrained" else range(len(retrained))
             for attack in ATTACKS:
                 rests = [[reference for place, reference in enumerate(references) if place != skipped] for skipped in left_out]
@@ -93,14 +94,6 @@ def matched_non_members(labels: np.ndarray, test: Split, seed: int) -> tuple[Spl
         chosen.append(rng.permutation(np.flatnonzero(of_test == kind))[: max(1, int(share * count))])
     chosen = np.sort(np.concatenate(chosen))
     return test.take(chosen), test.take(np.setdiff1d(np.arange(len(test)), chosen))
-
-
-def true_class_confidence(logits: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
-    """log p_y - log sum of the others' p, float64 [n]: finite for any finite logits."""
-    logits = logits.double()
-    own = logits.gather(1, labels[:, None])[:, 0]
-    others = logits.scatter(1, labels[:, None], -torch.inf)
-    return (own - torch.logsumexp(others, dim=1)).numpy()
 
 
 def attack_scores(attack: str, own: list[np.ndarray], references: list[list[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,74 +1,90 @@
-"""One answer from several cases: the same unlearning seen through clients that leave one at a time.
+"""One answer from several cases, about the method that unlearned them and not only about these models.
 
-A case is one request with its own retrained models.  With ``s_c`` the standard deviation between the K retrained models
-of case c in a group, the mean over C cases of the difference between an unlearned and the retrained models has, if
-unlearning gave one more retrained model in each case, the 95 % prediction bound
-
-    t(C (K-1)) * sqrt(mean_c s_c^2 * (1 + 1/K) / C)
-
-(Student's t on the pooled spread).  Beyond it, too much is still known or too much is gone; within it the model is as a
-retrained one, if the original is not: else nothing could have been told.  It is a statement given the originals, for cases
-that share one are independent only given that one.
+A case is one request with its own original and retrained models.  Cases that share an original are averaged first, since
+what is peculiar to that original is in all of them; originals are then independent, and Student's t over their means says how
+far the method is from retraining in cases like these.  Where all cases share one original, they are taken one by one, and what
+is said holds given that original.  What is decided of it: :mod:`fucore.evaluation.deciding`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ..errors import require
-from .gme import CONFIDENCE, TAIL_GROUPS
+from .deciding import Estimate, confidence_half_width, decide, detectable, is_rest, jackknife, margin, share_forgotten
 
-#: What can be said of a difference to retraining.
-ANSWERS = ("too little", "as retraining", "too much", "undecided")
-#: Name of the tail groups taken together, the most memorized fifth.
-FIFTH = "80–100 %"
-_MEANS = ("accuracy", "retrained", "spread")
+ORIGINAL, RETRAINED = "Original", "Retrained"
 
 
-def pooled(cases: Sequence[pd.DataFrame], models: int) -> pd.DataFrame:
-    """Means over ``cases``, tables of :func:`~fucore.evaluation.gme.grouped_memorization` with ``models`` retrained models each.
+def pooled(cases: Sequence[pd.DataFrame], originals: Sequence[Hashable] | None = None) -> pd.DataFrame:
+    """What tables of :func:`~fucore.evaluation.gme.grouped_memorization` say together; one row a candidate and group.
 
-    One row a candidate and group, and one for the memorized fifth (:data:`FIFTH`), whose spread is the mean of its
-    groups': as if they moved together, the most they can.  ``accuracy`` and ``retrained`` in 0..1 with 95 % intervals
-    ``_low`` and ``_high``, their ``difference``, its ``bound``, and the ``answer``, one of :data:`ANSWERS`.
-    Raises ``FucoreError`` for cases of different groups or candidates, or without a spread.
+    ``originals``: which original each case has, by default another one for each.  Accuracies are in 0..1: ``accuracy`` and
+    ``retrained``, means over originals; their ``difference`` with its 95 % interval ``low`` and ``high``; ``margin``, ``answer``,
+    ``detectable``; ``forgotten`` with the jackknife's ``forgotten_low`` and ``forgotten_high``; and how much it rests on:
+    ``originals``, ``cases``, ``examples``.  Raises ``FucoreError`` for no case, and for cases of different groups or candidates.
     """
+    parts, index = _aligned(cases)
+    labels = list(range(len(cases))) if originals is None else list(originals)
+    accuracy, retrained, examples = (parts[..., column] for column in range(3))
+    difference = by_original(accuracy - retrained, labels)  # [originals, rows]
+    count, mean, half = len(difference), difference.mean(axis=0), confidence_half_width(difference)
+    result = pd.DataFrame(index=index).reset_index()
+    result["accuracy"], result["retrained"] = (by_original(part, labels).mean(axis=0) for part in (accuracy, retrained))
+    before = _of_original(index)
+    result = result.assign(difference=mean, low=mean - half, high=mean + half, margin=margin(mean[before], is_rest(result.group)))
+    result["answer"] = [decide(*each) for each in zip(result.low, result.high, result.margin)]
+    result["detectable"] = detectable(half, max(count - 1, 1))
+    forgotten = [_forgotten(difference[:, row], difference[:, original]) for row, original in enumerate(before)]
+    for name, of in (("forgotten", "value"), ("forgotten_low", "low"), ("forgotten_high", "high")):
+        result[name] = [getattr(estimate, of) for estimate in forgotten]
+    return result.assign(originals=count, cases=len(cases), examples=examples.sum(axis=0).astype(int))
+
+
+def by_original(values: np.ndarray, labels: Sequence[Hashable]) -> np.ndarray:
+    """Means over the cases of each original: [cases, ...] to [originals, ...]; the cases themselves if there is one original only."""
+    require(len(labels) == len(values), f"there are {len(values)} cases, but {len(labels)} originals are named for them.")
+    if len(set(labels)) == 1:
+        labels = range(len(values))
+    places = np.unique([labels.index(label) for label in labels], return_inverse=True)[1]
+    return np.stack([values[places == place].mean(axis=0) for place in range(places.max() + 1)])
+
+
+def differences(cases: Sequence[pd.DataFrame], originals: Sequence[Hashable]) -> dict[str, np.ndarray]:
+    """Candidate to its differences from retraining, float64 [originals, groups]."""
+    parts, index = _aligned(cases)
+    values = by_original(parts[..., 0] - parts[..., 1], list(originals))
+    return {name: values[:, index.get_level_values(0) == name] for name in index.get_level_values(0).unique()}
+
+
+def share_of_tail(own: np.ndarray, original: np.ndarray) -> Estimate:
+    """phi of the memorized groups together, from the :func:`differences` of a candidate and of the original, with the jackknife's interval.
+
+    NaN where the original is not surely above retraining there.
+    """
+    tail = slice(0, max(1, own.shape[1] - 1))
+    return _forgotten(own[:, tail].mean(axis=1), original[:, tail].mean(axis=1))
+
+
+def _forgotten(own: np.ndarray, original: np.ndarray) -> Estimate:
+    if not original.mean() > confidence_half_width(original):
+        return Estimate(np.nan, np.nan, np.nan)
+    return jackknife(lambda a, b: share_forgotten(a.mean(), b.mean()), own, original)
+
+
+def _aligned(cases: Sequence[pd.DataFrame]) -> tuple[np.ndarray, pd.MultiIndex]:
+    """(accuracy, retrained, examples) of each case and row, [cases, rows, 3], and (candidate, group) of the rows."""
     require(len(cases) > 0, "there is no case to pool.")
-    tables = [_with_fifth(case).set_index(["candidate", "group"]) for case in cases]
-    require(
-        all(set(table.index) == set(tables[0].index) for table in tables) and not any(table.spread.isna().any() for table in tables),
-        "cases to be pooled need the same candidates and groups, and at least 3 retrained models each.",
-    )
-    parts = np.stack([table.loc[tables[0].index, ["accuracy", "retrained", "spread"]] for table in tables])
-    result = pd.DataFrame(parts.mean(axis=0), index=tables[0].index, columns=list(_MEANS))
-    for name in ("accuracy", "retrained"):
-        for side, sign in (("low", -1), ("high", 1)):
-            halves = np.stack([(table[f"{name}_{side}"] - table[name]).loc[tables[0].index] for table in tables])
-            result[f"{name}_{side}"] = (result[name] + sign * np.sqrt((halves**2).sum(axis=0)) / len(tables)).clip(0, 1)
-    result["spread"] = np.sqrt((parts[:, :, 2] ** 2).mean(axis=0))
-    freedom = len(tables) * (models - 1)
-    result["difference"] = result.accuracy - result.retrained
-    result["bound"] = stats.t.ppf(0.5 + CONFIDENCE / 2, freedom) * result.spread * np.sqrt((1 + 1 / models) / len(tables))
-    original = result.difference.xs("Original", level="candidate")
-    result["answer"] = [answer(row.difference, row.bound, original[group]) for (_, group), row in zip(result.index, result.itertuples())]
-    return result.reset_index()
+    tables = [case[case.candidate != RETRAINED].set_index(["candidate", "group"]) for case in cases]
+    index = tables[0].index
+    same = all(len(table) == len(index) and set(table.index) == set(index) for table in tables)
+    require(same and ORIGINAL in index.get_level_values(0), "cases to be pooled need the same candidates and groups, and the original.")
+    return np.stack([table.loc[index, ["accuracy", "retrained", "examples"]].to_numpy(dtype=np.float64) for table in tables]), index
 
 
-def answer(difference: float, bound: float, original: float) -> str:
-    """One of :data:`ANSWERS` for a difference to retraining, the bound of one more retrained model, and the original's difference."""
-    if abs(difference) > bound:
-        return "too little" if difference > 0 else "too much"
-    return "as retraining" if abs(original) > bound else "undecided"
-
-
-def _with_fifth(case: pd.DataFrame) -> pd.DataFrame:
-    """The table with rows for the tail groups together; half widths are averaged, as if the groups moved together."""
-    case = case[case.candidate != "Retrained"]
-    tail = [group for group in case.group.unique()][:TAIL_GROUPS]
-    numbers = [f"{name}{side}" for name in ("accuracy", "retrained") for side in ("", "_low", "_high")] + ["spread"]
-    fifth = case[case.group.isin(tail)].groupby("candidate", sort=False)[numbers].mean().reset_index()
-    return pd.concat([case, fifth.assign(group=FIFTH)], ignore_index=True)
+def _of_original(index: pd.MultiIndex) -> np.ndarray:
+    """For each row, the place of the original's row of the same group."""
+    return index.get_indexer([(ORIGINAL, group) for group in index.get_level_values(1)])

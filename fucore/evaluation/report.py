@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from ..data.forgetting import Request
-from ..errors import require, require_seed, require_whole
-from ..federation.case import Case, as_case
+from ..errors import require
+from ..federation.case import Case, NotKept
 from ..runs.files import publish
-from ..runs.run import Run, listed
+from ..runs.run import Run
 from . import cost
+from .deciding import DIFFERENT, OPEN, SAME, answered
 from .gme import assign_groups, group_accuracy, group_names, grouped_memorization
 from .judging import judge_examples
 from .registry import METRICS, Metric
@@ -22,10 +22,12 @@ from .registry import METRICS, Metric
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """``groups``: tidy table of :func:`~fucore.evaluation.gme.grouped_memorization`, original and retrained included.
+    """What can be said of *these models*, from one case; of the methods that made them only several cases can tell.
 
-    ``summary``: one row a candidate with test and forget accuracy, their spread over runs, local fairness, cost and
-    speed-up.  ``scores``: memorization scores of the forgotten examples, in the order of ``indices``.
+    ``groups``: tidy table of :func:`~fucore.evaluation.gme.grouped_memorization` with the answers of
+    :func:`~fucore.evaluation.deciding.answered`, original and retrained included.  ``summary``: one row a candidate with test and
+    forget accuracy, their spread over runs, local fairness, cost and speed-up.  ``scores``: memorization scores of the forgotten
+    examples, in the order of ``indices``.
     """
 
     groups: pd.DataFrame
@@ -37,10 +39,9 @@ class Report:
     retrained_models: int
 
     def table(self) -> pd.DataFrame:
-        """Table 1's layout: accuracy (gap) in per cent for each group.
+        """Table 1's layout: accuracy (gap) in per cent and the answer for each group.
 
-        ``≈``: cannot be told from one more retrained model, in a group where the original model can; ``?``: the test cannot
-        tell the original either.  The row of the retrained models shows their own gap and, after ±, the bound of the test.
+        The row of the retrained models shows their own gap and, after ±, how far one more of them may be.
         """
         columns = {}
         for candidate, rows in self.groups.groupby("candidate", sort=False):
@@ -51,7 +52,7 @@ class Report:
             if metric.key in summary:
                 table[metric.column] = [metric.shown(value) for value in summary[metric.key]]
         table["examples ×1000"] = [f"{value / 1000:.0f}" for value in summary.examples]
-        table["to target ×1000"] = [f"{value / 1000:.0f}" if np.isfinite(value) else "never" for value in summary.examples_to_target]
+        table["to target ×1000"] = [until(*each) for each in zip(summary.examples_to_target, summary.examples)]
         table["speed-up"] = ["–" if name == "Original" else times(value) for name, value in summary.speed_up.items()]
         table.index.name = None
         return table
@@ -63,20 +64,12 @@ class Report:
         return group_figure(self, axes)
 
     def verdict(self, candidate: str) -> str:
-        """One sentence: in which groups a candidate can be told from one more retrained model, each tested at 5 %."""
+        """One sentence: in which groups this model is as a retrained one, in which not, and where that cannot be told."""
         rows = self.groups[self.groups.candidate == candidate]
         require(len(rows) > 0, f"candidate is {candidate!r}, but must be one of: {', '.join(self.groups.candidate.unique())}.")
-        if rows.as_retrained.isna().any():
+        if rows.answer.isna().any():
             return f"{candidate} was not tested against retraining: that needs at least 3 retrained models and cross-fitted groups."
-        differs = [row.group for row in rows.itertuples() if not row.as_retrained]
-        agrees = [row.group for row in rows.itertuples() if row.as_retrained and row.conclusive]
-        open_ = [row.group for row in rows.itertuples() if row.as_retrained and not row.conclusive]
-        parts = [
-            f"{word} in {len(groups)} of {len(rows)} groups ({', '.join(groups)})"
-            for word, groups in (("differs", differs), ("agrees", agrees), ("is undecided", open_))
-            if groups
-        ]
-        return f"{candidate} against retraining: {'; '.join(parts)}."
+        return f"{candidate}, this model against retraining: {in_words(rows)}."
 
     def save(self, stem) -> None:
         """Write ``<stem>.groups.csv``, ``<stem>.summary.csv`` and ``<stem>.json`` (everything, with the scores)."""
@@ -97,9 +90,10 @@ class Report:
         sizes = ", ".join(map(str, first.examples))
         return (
             f"Accuracy in per cent in groups of {sizes} forgotten examples, from the most to the least memorized (percentiles of the score), and in brackets the gap to retraining.\n"
-            "≈ cannot be told from one more retrained model, where the original can; ? too few examples or models to tell even the original.\n"
-            "Row Retrained: gap of another retrained model, ± largest gap that could be one. Local fairness: 0 is even. "
-            "To target: examples until test accuracy is within half a point of retraining's best, counted from the last reset on. Speed-up: to that target, against retraining.\n"
+            "What is said is said of these models. = as retraining, to within the margin; ≠ not as one more retrained model; ? too few examples or models to tell. "
+            "Row Retrained: gap of another retrained model, ± how far one may be.\n"
+            "Local fairness: 0 is even. "
+            "To target: examples until test accuracy is within half a point of retraining's best, counted from the last reset on (>: not yet). Speed-up: to that target, against retraining.\n"
             f"{self.retrained_models} retrained models, {self.protocol} groups. {self.leak}"
         )
 
@@ -112,42 +106,22 @@ class Report:
         return f"{table.iloc[:, :groups].to_html(border=0)}{table.iloc[:, groups:].to_html(border=0)}<p><small>{note}</small></p>"
 
 
-def compare(
-    candidates: Mapping[str, Run | Sequence[Run]],
-    case: Case | Run,
-    retrained: Sequence[Run] | None = None,
-    request: Request | None = None,
-    *,
-    protocol: str = "cross-fitted",
-    bootstrap: int = 1000,
-    seed: int = 0,
+def report_on(
+    candidates: dict[str, list[Run]], case: Case, *, protocol: str = "cross-fitted", bootstrap: int = 1000, seed: int = 0
 ) -> Report:
-    """Judge unlearned runs against retraining: ``compare(candidates, case)`` or ``compare(candidates, original, retrained, request)``.
-
-    ``candidates``: name to one run, or several runs of one method (other seeds).  K >= 2 retrained models, K >= 4
-    recommended.  The original and the retrained models appear as rows of their own.  See
-    :func:`~fucore.evaluation.gme.grouped_memorization` for the numbers.
-
-    Raises ``FucoreError`` if runs do not belong to one federation or if a "retrained" run saw the forgotten examples.
-    """
-    require(isinstance(candidates, dict), "candidates must be a dict of names to runs, such as {'my method': run}.")
-    case = as_case(case, retrained, request)
-    clash = {"Original", "Retrained"} & set(candidates)
-    require(not clash, f"{', '.join(clash)} is a reserved name: call your candidate something else.")
-    require_whole("bootstrap", bootstrap, 1)
-    require_seed(seed)
-    unlearned = listed(candidates)
-    for name, runs in unlearned.items():
+    """The report of one case; see :func:`~fucore.evaluation.comparing.compare`."""
+    for name, runs in candidates.items():
         for run in runs:
             case.check_candidate(name, run)
-    judges, hits = judge_examples(case, {"Original": [case.original], **unlearned})
+    judges, hits = judge_examples(case, {"Original": [case.original], **candidates})
     groups = grouped_memorization(judges, hits, protocol=protocol, bootstrap=bootstrap, seed=seed)
+    groups = answered(groups, len(case.retrained))
     held_by_others = np.isin(case.forgotten, np.concatenate(case.without.clients.indices))
     leaked = dict(
         zip(group_names(len(case.forgotten)), group_accuracy(held_by_others, assign_groups(judges.scores), groups.group.nunique()))
     )
     groups["leaked"] = groups.group.map(leaked)
-    groups_of = {"Original": [case.original], "Retrained": list(case.retrained), **unlearned}
+    groups_of = {"Original": [case.original], "Retrained": list(case.retrained), **candidates}
     groups = pd.concat([_retrained_rows(groups), groups], ignore_index=True)
     groups["order"] = groups.candidate.map({name: place for place, name in enumerate(groups_of)})
     groups = groups.sort_values("order", kind="stable").drop(columns="order").reset_index(drop=True)
@@ -159,7 +133,7 @@ def _summary(name: str, runs: Sequence[Run], case: Case) -> dict:
     """Means over runs of the metrics that reports show, and of what the runs spent."""
     row = {"candidate": name, "runs": len(runs)}
     for metric in shown_metrics():
-        values = np.array([metric(run, case) for run in runs])
+        values = np.array([_measured(metric, run, case) for run in runs])
         row |= {metric.key: values.mean(), f"{metric.key}_std": _std(values)}
     for unit in ("examples", "uploaded", "downloaded", "stored", "seconds"):
         row[unit] = float(np.mean([getattr(run.cost, unit) for run in runs]))
@@ -167,6 +141,14 @@ def _summary(name: str, runs: Sequence[Run], case: Case) -> dict:
     row["examples_to_target"] = float(np.median([cost.time_to_accuracy(run, target) for run in runs]))
     own = 1.0 if name == "Retrained" else float("nan") if name == "Original" else cost.speed_up(runs, case.retrained)
     return row | {"speed_up": own}
+
+
+def _measured(metric: Metric, run: Run, case: Case) -> float:
+    """The metric's value, NaN of a retrained model that a reference does not keep enough of."""
+    try:
+        return metric(run, case)
+    except NotKept:
+        return float("nan")
 
 
 def shown_metrics() -> list[Metric]:
@@ -180,18 +162,35 @@ def _retrained_rows(groups: pd.DataFrame) -> pd.DataFrame:
     rows["candidate"] = "Retrained"
     rows[["accuracy", "accuracy_low", "accuracy_high"]] = rows[["retrained", "retrained_low", "retrained_high"]]
     rows["gap"] = rows["noise"]
-    rows[["difference_low", "difference_high"]] = np.nan
-    rows["as_retrained"] = None
+    decided = ["low", "high", "detectable", "forgotten", "forgotten_low", "forgotten_high"]
+    rows[decided], rows["answer"] = np.nan, None
     return rows
 
 
 def cell(row, candidate: str) -> str:
-    """One entry of a table: accuracy (gap) and mark, in per cent; for the retrained models the bound of the test after ±."""
+    """One entry of a table: accuracy (gap) and answer, in per cent; for the retrained models the bound after ±."""
     gap = "" if np.isnan(row.gap) else f" ({100 * row.gap:.1f})"
     if candidate == "Retrained":
         return f"{100 * row.accuracy:.1f}{gap}" + ("" if np.isnan(row.bound) else f" ±{100 * row.bound:.0f}")
-    mark = "" if not row.as_retrained else " ≈" if row.conclusive else " ?"
-    return f"{100 * row.accuracy:.1f}{gap}{mark}"
+    return f"{100 * row.accuracy:.1f}{gap} {row.answer or ''}".rstrip()
+
+
+def in_words(rows: pd.DataFrame) -> str:
+    """What is answered in the groups of one candidate: where too much is known or forgotten, where it is as retraining, where nothing can be told."""
+    more = rows.accuracy > rows.retrained
+    parts = {
+        "too much is still known": rows[(rows.answer == DIFFERENT) & more],
+        "too much is gone": rows[(rows.answer == DIFFERENT) & ~more],
+        "as retraining": rows[rows.answer == SAME],
+        "cannot be told": rows[rows.answer == OPEN],
+    }
+    told = [f"{words} in {len(part)} of {len(rows)} groups ({', '.join(part.group)})" for words, part in parts.items() if len(part)]
+    return "; ".join(told)
+
+
+def until(spent: float, budget: float) -> str:
+    """Thousands of examples until the target was reached, or more than all that were processed: ``> 37``."""
+    return f"{spent / 1000:.0f}" if np.isfinite(spent) else f"> {budget / 1000:.0f}"
 
 
 def times(speed_up: float) -> str:

@@ -13,16 +13,25 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from ..data.dataset import Split
+from ..data.dataset import Split, hash_splits
 from ..data.forgetting import Request, client
 from ..data.partition import LeakAudit
 from ..errors import FucoreError, as_list, require, require_kind, require_whole
-from ..runs.fingerprint import hash_tensor, plain
+from ..runs.fingerprint import hash_of, hash_tensor, plain
+from ..runs.looks import Look, look_at
 from ..runs.run import Run
 from .federation import Federation
+from .identity import can_be_told
 
+SAMPLE = 256
 #: What may differ between a case's runs without making them different trainings.
 _INCIDENTAL = ("model_fingerprint", "code", "torch")
+#: What of a federation determines how a run's weights see an example.
+_LOOKING = ("model_fingerprint", "scale", "classes", "preprocessing", "kinds", "arithmetic", "device", "precision", "code", "torch")
+
+
+class NotKept(FucoreError):
+    """A reference keeps answers of its retrained models, not the models."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +87,43 @@ class Case:
         """The test images."""
         return self.federation.data.test
 
+    @functools.cached_property
+    def remaining(self) -> Split:
+        """The training examples that somebody still holds, in the order of the training split."""
+        return self.without.held
+
+    @property
+    def sample(self) -> Split:
+        """The first of the remaining examples, to look at what is not to be forgotten without looking at all of it."""
+        return self.remaining.take(np.arange(min(SAMPLE, len(self.remaining))))
+
     @property
     def leak_audit(self) -> LeakAudit:
         """What clients share."""
         return self.federation.leak_audit
+
+    def look(self, run: Run, split: str = "departed") -> Look:
+        """What a run makes of each example of ``"departed"``, ``"test"``, ``"remaining"`` or ``"sample"`` (of the remaining); kept beside the run in the store."""
+        return self.remember((id(run), split, "look"), run, lambda: self._stored_look(run, split))
+
+    def _stored_look(self, run: Run, split: str) -> Look:
+        fed, part = self.federation, getattr(self, split)
+        compute = lambda: look_at(fed.logits(run.weights, part), part.labels)
+        if fed.store is None or not can_be_told(fed.config):
+            return compute()
+        looked_at = self.remember((split, "hash"), None, lambda: hash_splits(part))
+        key = hash_of(plain([hash_tensor(run.weights), looked_at, {name: fed.config[name] for name in _LOOKING}]))
+        kept = fed.store.look(key, len(part))
+        if kept is None:
+            kept = compute()
+            fed.store.put_look(key, kept)
+        return kept
+
+    def losses(self, run: Run) -> np.ndarray:
+        """Mean cross-entropy of a run on what each remaining client holds, of those that hold anything, in nats, float64 [clients]."""
+        loss = np.full(len(self.federation.data.train), np.nan)
+        loss[self.without.clients.examples] = self.look(run, "remaining").loss
+        return np.array([loss[held].mean() for held in self.without.clients.indices if len(held)])
 
     def logits(self, run: Run, split: str | Split = "departed") -> torch.Tensor:
         """Logits float32 [n, classes] of a run on ``"departed"``, ``"test"`` or a split of your own; computed once for each."""
@@ -94,12 +136,21 @@ class Case:
             self._seen[key] = (compute(), kept_alive)
         return self._seen[key][0]
 
+    def is_of(self, run: Run) -> bool:
+        """Whether a run was unlearned in this case: from its original, for its request."""
+        asked = run.config.get("original"), run.config.get("request")
+        return asked == (self._original_hash, plain(self.request))
+
+    @functools.cached_property
+    def _original_hash(self) -> str:
+        return hash_tensor(self.original.weights)
+
     def check_candidate(self, name: str, run: Run) -> None:
         """Refuse to judge a model unlearned from another original or for another request."""
         if "method" not in run.config:
             return
         require(
-            run.config["original"] == hash_tensor(self.original.weights),
+            run.config["original"] == self._original_hash,
             f"{name} was unlearned from another original model than the one given.",
         )
         require(run.config["request"] == plain(self.request), f"{name} was unlearned for another request than {self.request}.")

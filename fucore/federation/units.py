@@ -2,14 +2,15 @@
 
 A *unit* is an output channel of a convolution or an output of a linear layer, the classifier's excepted.  Its activation
 is taken after a normalisation and a ReLU that directly follow; of the last convolution of a residual block that is
-before the addition.  The contribution of unit k with activation beta (a map for a convolution) to class c is
+before the addition.  The contribution of unit k with activation beta (a map for a convolution) to class c is an integrated gradient along the way
+from a silent unit to the unit as it is (Huang et al., 2025, Eqs. 2 and 3, after Wu et al., EMNLP 2023)::
 
-    Att_k(x) = sum over positions of  beta / J  sum_{j=1..J} dP(c|x; the layer's activations = j/J beta) / da
+    Att_k(x) = sum over positions of  beta / J  sum_{j=1..J} dP(c|x; the unit's activation = j/J beta) / da
 
-an integrated gradient along the way from a silent layer to the layer as it is.  Huang et al. (2025, Eqs. 2 and 3, after
-Wu et al., EMNLP 2023) move one unit at a time; that all units of a layer move together is our reading, for which the
-contributions of a layer sum to P(c|x) - P(c|x; layer silent), in one pass a step for all of them.  Its price: where the
-next layer is normalised, scaling a whole layer changes little, and so little is seen.
+As they move one unit at a time, the sum is, for many steps J, P(c|x) - P(c|x; unit k silent), which needs no steps at all:
+:meth:`Units.effects`.  The public code of Wu et al. moves all units of a layer together, in one pass a step for all of them; the
+contributions of a layer then sum to P(c|x) - P(c|x; layer silent): :meth:`Units.attributions`.  Its price: where the next
+layer is normalised, scaling a whole layer changes little, and so little is seen.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class Units:
     def attributions(
         self, weights: torch.Tensor, inputs: torch.Tensor, classes: torch.Tensor, *, steps: int = 20, rule: str = "right"
     ) -> torch.Tensor:
-        """Contribution of every unit to the probability of ``classes`` [b] for each input, float32 [b, units].
+        """Contribution of every unit to the probability of ``classes`` [b] for each input, all of a layer together, float32 [b, units].
 
         ``rule``: where in each of ``steps`` intervals the gradient is taken, ``"right"`` (j/J, as in the paper) or
         ``"midpoint"``.  The sum over a layer's units misses P(c|x) - P(c|x; layer silent) by O(1/steps), or O(1/steps^2).
@@ -108,6 +109,19 @@ class Units:
                 total += torch.autograd.grad(chosen.sum(), activation)[0]
             parts.append(_by_channel(full * total / steps).sum(dim=2))
         return torch.cat(parts, dim=1)
+
+    def effects(self, weights: torch.Tensor, inputs: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+        """P(c|x) - P(c|x; unit silent) of every unit, one at a time, for ``classes`` [b] of each input, float32 [b, units]."""
+        with torch.no_grad():
+            values = self._run(weights, inputs)
+            chosen = lambda logits: torch.softmax(logits, dim=1).gather(1, classes[:, None])[:, 0]
+            full, parts = chosen(values[self._output]), []
+            for site in self.sites:
+                for unit in range(site.units):
+                    activation = values[site.site].clone()
+                    activation[:, unit] = 0
+                    parts.append(full - chosen(self._after(site, values, activation)))
+        return torch.stack(parts, dim=1)
 
     def probabilities(self, weights: torch.Tensor, inputs: torch.Tensor, silent: Sequence[int] = ()) -> torch.Tensor:
         """P(c|x), float32 [b, classes], with an activation mask on the units ``silent``."""
@@ -132,7 +146,7 @@ class Units:
                 _zero(views, site.layer, channel)
             elif f"{site.norm}.weight" in views:
                 _zero(views, site.norm, channel)
-            elif (consumers := self._consumers(site)) is not None:
+            elif (consumers := self.consumers(site)) is not None:
                 for name in consumers:
                     matrix = views[f"{name}.weight"]
                     width = matrix.shape[1] // site.units  # a channel is several columns after flattening
@@ -173,7 +187,7 @@ class Units:
     def _is_relu(self, node) -> bool:
         return self._is(node, nn.ReLU) or node.target in (nn.functional.relu, torch.relu, "relu")
 
-    def _consumers(self, site: Site) -> list[str] | None:
+    def consumers(self, site: Site) -> list[str] | None:
         """Layers that read the site's units channel by channel, or ``None`` if something else reads them too."""
         found, waiting = [], [node for node in self._nodes if node.name == site.site]
         for node in waiting:

@@ -10,13 +10,14 @@ import uuid
 
 from .files import bytes_on_disk, reason, warn
 
-#: What is the store's own, by folder: finished runs, unfinished ones, what is being written, what was damaged, rows of sweeps.
+#: What is the store's own, by folder: finished runs, unfinished ones, what is being written, what was damaged, rows of sweeps, what runs make of examples.
 OWN = {
     "runs/??": r"[0-9a-f]{64}",
     "checkpoints": r"[0-9a-f]{64}",
     "tmp": r"[0-9a-f]{32}",
     "damaged": r"[0-9a-f]{64}-[0-9a-f]{8}",
     "rows/??": r"[0-9a-f]{64}\.json(\.[0-9a-f]{32})?",
+    "looks/??": r"[0-9a-f]{64}\.safetensors(\.[0-9a-f]{32})?",
 }
 
 

@@ -29,7 +29,7 @@ from safetensors.torch import save
 
 from ..errors import FucoreError, require, require_number
 from ..machine import cache_folder
-from . import entries, room
+from . import entries, looks, room
 from .entries import NONSENSE, UPDATES, WEIGHTS, Damaged
 from .files import appearing, bytes_on_disk, cure, reason, warn, write_atomically
 from .fingerprint import plain
@@ -214,23 +214,39 @@ class Store:
 
     def row(self, key: str) -> dict | None:
         """The row of a sweep with this key, or ``None``; a damaged one is not taken, with a warning."""
-        path = self._row(key)
-        try:
-            return entries.read_row(path, key)
-        except _ABSENT:
-            return None
-        except OSError as error:
-            warn(f"a row of the sweep could not be read from {self.root} ({reason(error)}) and is computed again.")
-        except Damaged as error:
-            warn(f"a stored row of the sweep is damaged ({error}) and is computed again.")
-        return None
+        return self._small("row of the sweep", lambda: entries.read_row(self._row(key), key))
 
     def put_row(self, key: str, row: dict) -> None:
         """Keep a row of a sweep; if the disk is full or read-only, warn and go on without."""
+        path = self._row(key)
+        self._put_small("row of the sweep", path, json.dumps({"sha256": entries.digest([key, row]), "row": row}).encode())
+
+    def look(self, key: str, count: int) -> looks.Look | None:
+        """What a run makes of ``count`` examples, by a key of both, or ``None``; a damaged one is not taken, with a warning."""
+        return self._small("look at a run's answers", lambda: looks.read(self._look(key), key, count))
+
+    def put_look(self, key: str, look: looks.Look) -> None:
+        """Keep what a run makes of examples; if the disk is full or read-only, warn and go on without."""
+        path = self._look(key)
+        self._put_small("look at a run's answers", path, looks.encoded(look, key))
+
+    def _small(self, what: str, read: Callable):
+        """What ``read`` gives, or ``None`` if there is nothing or nothing that can be trusted."""
         try:
-            write_atomically(self._row(key), json.dumps({"sha256": entries.digest([key, row]), "row": row}).encode())
+            return read()
+        except _ABSENT:
+            return None
         except OSError as error:
-            warn(f"a row of the sweep could not be kept in {self.root} ({reason(error)}): {cure(error)}; results are not affected.")
+            warn(f"a stored {what} could not be read from {self.root} ({reason(error)}) and is computed again.", 4)
+        except Damaged as error:
+            warn(f"a stored {what} is damaged ({error}) and is computed again.", 4)
+        return None
+
+    def _put_small(self, what: str, path: pathlib.Path, content: bytes) -> None:
+        try:
+            write_atomically(path, content)
+        except OSError as error:
+            warn(f"a {what} could not be kept in {self.root} ({reason(error)}): {cure(error)}; results are not affected.", 4)
 
     def keys(self) -> list[str]:
         """Keys of all finished runs."""
@@ -250,6 +266,9 @@ class Store:
 
     def _row(self, key: str) -> pathlib.Path:
         return self._inside("rows", _checked(key)[:2], f"{key}.json")
+
+    def _look(self, key: str) -> pathlib.Path:
+        return self._inside("looks", _checked(key)[:2], f"{key}.safetensors")
 
     def _inside(self, *parts: str) -> pathlib.Path:
         """A path in the store; raises ``FucoreError`` where a link leads elsewhere."""

@@ -8,6 +8,7 @@ import pathlib
 import pandas as pd
 
 from ...errors import require_choice
+from ...evaluation.several import MethodReport
 
 FOLDER = pathlib.Path(__file__).parent
 
@@ -15,6 +16,11 @@ FOLDER = pathlib.Path(__file__).parent
 def table(name: str) -> pd.DataFrame:
     """A kept table by name, such as ``all_methods_mnist5k``."""
     return pd.read_csv(_kept("table", name, ".csv"))
+
+
+def report(name: str) -> MethodReport:
+    """A kept report of several cases by name, such as ``judged_mnist5k``."""
+    return MethodReport(table(name), table(f"{name}.summary"), table(f"{name}.cases"))
 
 
 def record(name: str) -> dict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..fairness import client_losses, local_fairness
+from ..fairness import local_fairness
 from ..registry import metric
 
 
@@ -11,5 +11,4 @@ def unevenness(run, case, others):
     """Mean absolute deviation over remaining clients of how their mean loss changed from the original's; NaN for the original itself."""
     if run is case.original:
         return float("nan")
-    before = case.remember(("losses before",), None, lambda: client_losses(case.without, case.original.weights))
-    return local_fairness(before, client_losses(case.without, run.weights))
+    return local_fairness(case.losses(case.original), case.losses(run))

@@ -10,7 +10,7 @@ from ..registry import metric
 def _differences(run, case, others):
     """Accuracy less that of the others in each memorization group, which the others define, float [groups]."""
     judges, hits = judge_examples(case, {"it": [run]}, others)
-    table = grouped_memorization(judges, hits, bootstrap=2)
+    table = grouped_memorization(judges, hits, bootstrap=0)
     return (table.accuracy - table.retrained).to_numpy()
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..membership import attack_scores, matched_non_members, measure, true_class_confidence
+from ...runs.looks import log_odds
+from ..membership import attack_scores, matched_non_members, measure
 from ..registry import metric
 
 
@@ -10,7 +11,7 @@ def _confidences(run, case):
     """Confidence on members, matched test images and other test images, float64 arrays."""
     labels = case.departed.labels.numpy()
     outside, population = case.remember(("matched non-members",), None, lambda: matched_non_members(labels, case.test, seed=0))
-    return [true_class_confidence(case.logits(run, split), split.labels) for split in (case.departed, outside, population)]
+    return [log_odds(case.logits(run, split), split.labels) for split in (case.departed, outside, population)]
 
 
 @metric("membership inference, loss", column=None)
