@@ -90,7 +90,8 @@ def require_choice(name: str, value: Any, choices) -> Any:
 
 def require_kind(name: str, value: Any, kind, example: str) -> Any:
     """``value`` if it is of a class (or one of several); else one sentence that names ``example`` of what it must be."""
-    require(isinstance(value, kind), f"{name} is {shown(value)}, but must be {example}.")
+    if not isinstance(value, kind):  # written out, since a sentence about a large store or tensor takes a while to make
+        raise FucoreError(f"{name} is {shown(value)}, but must be {example}.")
     return value
 
 

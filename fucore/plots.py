@@ -164,26 +164,23 @@ def group_figure(report, axes=None):
     reference = report.groups[report.groups.candidate == "Retrained"]
     band = reference[["accuracy_low", "accuracy", "accuracy_high"]].to_numpy()
     rows = report.groups[report.groups.candidate != "Retrained"]
-    return _by_group(rows, ("accuracy_low", "accuracy", "accuracy_high"), band, "accuracy, %", (-3, 103), axes)
+    return _by_group(rows, ("accuracy_low", "accuracy", "accuracy_high"), band, "Retrained", "accuracy, %", (-3, 103), axes)
 
 
 def difference_figure(report, axes=None):
-    """How far each candidate of a :class:`~fucore.evaluation.several.MethodReport` is from retraining in each memorization group.
-
-    In points of accuracy, with 95 % intervals; within the band nobody would mind.
-    """
+    """Points of accuracy from retraining of each candidate of a ``MethodReport``, by memorization group; in the band nobody would mind."""
     margin = report.groups[report.groups.candidate == "Original"].margin.to_numpy()
     band = np.stack([-margin, 0 * margin, margin], axis=1)
-    return _by_group(report.groups, ("low", "difference", "high"), band, "accuracy above retraining, points", (None, None), axes)
+    return _by_group(report.groups, ("low", "difference", "high"), band, "Margin", "accuracy above retraining, points", (None, None), axes)
 
 
-def _by_group(rows, columns, band, label, limits, axes):
+def _by_group(rows, columns, band, banded, label, limits, axes):
     """Dots with intervals by group, ``columns`` (low, value, high) of ``rows`` in 0..1, on a ``band`` [groups, 3] of the same of retraining."""
     figure, axes = (axes.figure, axes) if axes is not None else plt.subplots(figsize=(8, 3.8), layout="constrained")
     names, candidates = list(rows.group.unique()), list(rows.candidate.unique())
     place = np.arange(len(names))
     for x, (low, value, high) in zip(place, 100 * band):
-        axes.fill_between([x - 0.42, x + 0.42], low, high, color=RETRAINED, alpha=0.22, linewidth=0, label="" if x else "Retrained")
+        axes.fill_between([x - 0.42, x + 0.42], low, high, color=RETRAINED, alpha=0.22, linewidth=0, label="" if x else banded)
         axes.plot([x - 0.42, x + 0.42], [value, value], color=RETRAINED, linewidth=1.5)
     offsets = np.linspace(-0.32, 0.32, len(candidates)) if len(candidates) > 1 else [0.0]
     palette = itertools.cycle(colour for colour in COLOURS if colour not in (RETRAINED, ORIGINAL))

@@ -247,6 +247,31 @@ def test_the_answer_turns_with_the_knobs_of_the_front_page(browser, book):
     assert answers == ["Too little forgotten", "Too much forgotten"]
 
 
+@pytest.mark.parametrize("width, dark", [(1300, True), (390, False)])
+def test_the_wall_of_images_turns_with_the_model_that_is_asked(browser, book, width, dark):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    visit(browser, book, "notebooks/01_erase_one_client.html", width, dark)
+    box = browser.find_element(By.CSS_SELECTOR, ".fu-wall")
+    data = json.loads(box.find_element(By.CSS_SELECTOR, "script").get_attribute("textContent"))
+    slider, tiles = box.find_element(By.CSS_SELECTOR, "input"), box.find_elements(By.CSS_SELECTOR, ".fu-tile")
+    said, told = lambda: box.find_element(By.CSS_SELECTOR, ".fu-say").text, lambda: box.find_element(By.CSS_SELECTOR, ".fu-what").text
+    assert len(tiles) == len(data["images"]) == 96 and "ρ = 0.6" in said()
+    slider.send_keys(Keys.HOME)
+    unknown = [image["retrained"].count("1") <= data["models"] / 2 for image in data["images"]]
+    still = sum(right == "1" and each for right, each in zip(data["settings"][0]["right"], unknown))
+    assert said().startswith("original, nothing done: of the") and f"and {still} still known" in said()
+    assert sum("fu-still" in tile.get_attribute("class") for tile in tiles) == still > 10
+    tiles[0].click()
+    tiles[0].send_keys(Keys.ARROW_RIGHT)
+    assert browser.switch_to.active_element == tiles[1] and f"{data['images'][1]['score']:.2f}" in told()
+    assert [tile.get_attribute("tabindex") for tile in tiles].count("0") == 1, "one stop for the tab key"
+    assert all(image["label"] in tile.get_attribute("aria-label") for image, tile in zip(data["images"], tiles))
+    across = {round(tile.rect["x"]) for tile in tiles}
+    assert len(across) == (8 if width == 390 else len(across)) and min(tile.rect["width"] for tile in tiles) >= 24
+
+
 def test_wide_tables_scroll_with_a_cue_and_keep_their_first_column(browser, book):
     visit(browser, book, "notebooks/05_all_methods.html", 390)
     script = """

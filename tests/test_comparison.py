@@ -39,7 +39,7 @@ def test_places_among_all_and_among_the_seven(kept):
     statistics, said = comparison.first_of_seven(places["among the paper's seven"])
     assert statistics == {"worst place of FedMemPrune among the seven": 3, "worst place of FedMemPrune when tuned": 1}
     assert said == "IID, tuned: number 1; IID, not tuned: number 3 of 7"
-    assert fu.findings.judge("M-table1", statistics) == "direction only"
+    assert fu.findings.judge("M-table1-test", statistics) == "direction only"
 
 
 def test_equals_share_the_better_place(kept):

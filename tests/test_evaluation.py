@@ -7,8 +7,9 @@ import pytest
 import torch
 
 import fucore as fu
-from fucore.evaluation.cost import relearn_epochs, smoothed, speed_up, target_accuracy, time_to_accuracy
+from fucore.evaluation.cost import relearn_epochs, smoothed, speed_up, speed_up_below, target_accuracy, time_to_accuracy
 from fucore.evaluation.fairness import local_fairness
+from fucore.evaluation.report import times, until
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,9 @@ def test_time_to_accuracy_and_speed_up(judged):
     )
     assert speed_up([slow], [slow]) == 1 and speed_up([quick], [slow]) == pytest.approx(7 / 3)
     assert np.isnan(speed_up([never], [slow])) and np.isnan(speed_up([lucky], [slow])), "a lucky first round is no speed"
+    assert speed_up_below([never], [slow]) == pytest.approx(7 / 2) and np.isnan(speed_up_below([slow], [never]))
+    assert times(float("nan"), 3.5) == "< 3.5×" and times(float("nan")) == "never" and times(2.0, 3.5) == "2.0×"
+    assert until(37e3, 50e3) == "37" and until(np.inf, 37e3) == "> 37"
     assert speed_up([quick, quick, never], [slow]) == pytest.approx(7 / 3), "the median run counts"
     assert time_to_accuracy(slow, 0.5) == 400 and time_to_accuracy(slow, 0.5, "round") == 4 and time_to_accuracy(never, 0.5) == np.inf
     staged = dataclasses.replace(run, history=[{**history(0.95)[0], "stage": "reset"}, *history(0.1, 0.9, 0.9, 0.9)])

@@ -48,6 +48,10 @@ def test_findings_are_kept_replaced_and_read(stored):
     assert findings.noted(stored.store).loc["W-figure2"].ours == "not run yet"
 
 
+def test_what_cannot_be_run_is_no_verdict_about_the_claim():
+    assert findings.judge("W-figure2", None) == "cannot be run here"
+
+
 @pytest.mark.parametrize(
     "statistic, verdict",
     [

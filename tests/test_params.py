@@ -64,7 +64,7 @@ def test_paper_profile_fills_in_what_was_not_chosen():
     assert check({"profile": "paper", "rounds": 7}).rounds == 7
     assert check({"profile": "paper", "rounds": 6}, rounds=6).rounds == 100, "a chapter's own quick default is no choice of the user's"
     assert check({"profile": "paper", "benchmark": "digits-embedded", "model": "cnn"}).benchmark == "digits"
-    assert check({"profile": "paper", "benchmark": "image-65", "model": "cnn"}).model == "resnet32"
+    assert check({"profile": "paper", "benchmark": "image-65", "model": "cnn"}, model="cnn").model == "resnet32"
 
 
 def test_parameters_build_the_federation(digits):

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import re
 import subprocess
@@ -10,7 +9,7 @@ import yaml
 
 import fucore as fu
 from fucore import explorers
-from fucore.companion.explorers import decided, entropy, partition_explorer, partition_frame, ratio_frame
+from fucore.companion.explorers import entropy, partition_explorer, partition_frame, ratio_frame
 from fucore.companion.widgets import Explorer, Frame, Held, Row, logarithmic
 from notebooks import ROOT
 
@@ -104,19 +103,17 @@ def test_frame_of_a_report(judged):
     assert [row.label for row in frame.rows][-2:] == ["forget accuracy", "test accuracy"] and len(frame.rows) == 7
     assert all(0 <= row.low <= row.value <= row.high <= 100 for row in frame.rows)
     assert frame.rows[0].before == 100 * report.groups.accuracy.iloc[0] and frame.answer
-    rows = report.groups[report.groups.candidate == "ρ=0.5"]
-    assert decided(frame) == (rows.answer != "?").sum()
 
 
-def test_the_slider_of_a_run_starts_where_most_groups_are_told():
-    answers = {0.0: "≠??", 0.5: "≠=?", 1.0: "???"}
-
-    def frame(ratio):
-        return Frame(tuple(dataclasses.replace(row(ratio), text=f"1 vs 2 % {answer}") for answer in answers[ratio]), "")
-
-    explorer = explorers.ratio_explorer("A run", frame, grid=tuple(answers))
-    assert explorer.start == (0.5,) and len(explorer.frames) == 3 and explorer.compute(1.0) == frame(1.0)
-    assert 0.05 in explorer.stops[explorers.RHO]
+def test_the_slider_of_many_cases_shows_the_kept_answers():
+    explorer, kept = explorers.ratio_judged(), fu.results.report("judged_mnist5k")
+    groups = kept.groups.set_index(["candidate", "group"])
+    for (ratio,), frame in explorer.frames.items():
+        name = f"FedMemPrune ρ={ratio:g}" if ratio else "Fine-tuning"
+        assert [shown.text[-1] for shown in frame.rows] == groups.loc[name].answer.tolist()
+        assert all(0 <= shown.low <= shown.value <= shown.high <= 100 for shown in frame.rows) and frame.answer
+    words = [frame.answer for frame in explorer.frames.values()]
+    assert words[0] == "Too little forgotten" and words[-1] == "Too much forgotten"
 
 
 def test_partitions_are_shown_with_entropy_and_audit(digits):

@@ -145,7 +145,7 @@ def test_a_checkpoint_a_row_and_updates_that_may_not_be_read(own, monkeypatch):
         os.chmod(path, 0)
     with pytest.warns(UserWarning, match="cannot be read .Permission denied. and is ignored"):
         assert store.load_checkpoint(key) is None
-    with pytest.warns(UserWarning, match="a row of the sweep could not be read from .*Permission denied"):
+    with pytest.warns(UserWarning, match="a stored row of the sweep could not be read from .*Permission denied"):
         assert store.row(key) is None
     with pytest.raises(fu.FucoreError, match="updates of round 1 cannot be read from .*Permission denied"):
         own.updates(run, 1)

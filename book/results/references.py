@@ -43,7 +43,7 @@ def describe(name: str, recipe: dict, data: fu.Dataset) -> dict:
     even = recipe["alpha"] == float("inf")
     record = {"name": name, "data": recipe["data"], "data_sha256": data.hash, "model": recipe["model"], "rounds": recipe["rounds"]}
     record |= {"partition": "even (IID)" if even else f"Dirichlet α = {recipe['alpha']:g}", "local": dataclasses.asdict(recipe["local"])}
-    made = {**provenance(data), "code": hash_of_code(), "command": f"python book/results/references.py make {name}"}
+    made = {**provenance(data), "data": recipe["data"], "code": hash_of_code(), "command": f"python book/results/references.py make {name}"}
     return record | {"made": made, "originals": [], "cases": []}
 
 

@@ -110,7 +110,7 @@ def cases_figure(report, candidate: str, group: str, bounds: Sequence[float]):
     axis.errorbar(places, alone, yerr=100 * np.asarray(bounds), fmt="o", color="#7d8590", label="one case: this model")
     half = 100 * (together.high - together.difference)
     axis.errorbar([len(alone) + 0.5], [100 * together.difference], yerr=[half], fmt="D", color=COLOURS[0], label="all cases: the method")
-    axis.set_xticks([*places, len(alone) + 0.5], [*(str(place + 1) for place in places), "all"])
+    axis.set_xticks(np.append(places, len(alone) + 0.5), [*(str(place + 1) for place in places), "all"])
     axis.set(xlabel="case", ylabel="accuracy above retraining, points", title=f"{candidate}, group {group}")
     axis.grid(axis="x", visible=False)
     axis.legend()

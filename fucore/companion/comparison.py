@@ -12,11 +12,12 @@ import pandas as pd
 from ..errors import require
 from ..evaluation.arena import rank_correlation
 from ..evaluation.membership import ATTACKS
+from ..evaluation.several import MethodReport
 from ..plots import pareto_front
 from . import papers
 
 FINE_TUNING, CONTROL = "Fine-tuning", "Retraining, same rounds"
-OURS = "FedMemPrune"
+OURS, PAPERS_RATIO = "FedMemPrune", "FedMemPrune ρ=0.4"
 #: The methods of their Table 1, by the names they have here.
 SEVEN = {
     "Halimi et al.": "PGA",
@@ -76,6 +77,23 @@ def places(kept: pd.DataFrame) -> pd.DataFrame:
                 "same-round retraining": f"{table.gap[CONTROL]:.1f}",
             }
     return pd.DataFrame(rows).T
+
+
+def surely(judged: MethodReport, ours: str = PAPERS_RATIO) -> tuple[dict[str, float], str]:
+    """(statistics, words): which of the paper's seven methods are surely closer to retraining than FedMemPrune, and which surely farther.
+
+    ``judged``: of cases in which they all ran, such as the kept ``judged_mnist5k``; each pair is decided at 95 %.
+    """
+    near = judged.closest().set_index("candidate")
+    others = [name for name in SEVEN.values() if name in near.index]
+    closer = [name for name in others if name in near.beaten_by[ours].split("; ")]
+    farther = [name for name in others if ours in near.beaten_by[name].split("; ")]
+    statistics = {
+        "of the seven surely closer": float(len(closer)),
+        "share of the others surely farther": len(farther) / max(1, len(others)),
+    }
+    told = f"surely closer than {ours}: {', '.join(closer) or 'none'}; surely farther: {', '.join(farther) or 'none'}"
+    return statistics, f"{told} (of {len(others)} others of the seven)"
 
 
 def first_of_seven(place: pd.Series) -> tuple[dict[str, float], str]:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import require
+from .wall import kept as wall  # noqa: F401  fu.explorers.wall()
 from .widgets import CLASS_COLOURS, Explorer, Frame, Held, Row, logarithmic, shown
 
 RESULTS = pathlib.Path(__file__).parent / "results"
@@ -97,6 +98,65 @@ def _kept_frame(grid: dict, alpha: float, ratio: float) -> Frame:
     return Frame(tuple(rows), note, WORDS[fifth["answer"]])
 
 
+# ---- kept: pruning ratio in many cases of the embedded digits
+
+
+def ratio_judged(compute: Callable[[float], Frame] | None = None) -> Explorer:
+    """Kept results of FedMemPrune in all cases of the embedded reference: the pruning ratio, with answers.
+
+    ``compute``: a function of the ratio that computes a frame with a notebook's own data, for a live kernel.
+    """
+    with open(RESULTS / "judged_mnist5k.csv", newline="", encoding="utf-8") as file:
+        groups = {(row["candidate"], row["group"]): row for row in csv.DictReader(file)}
+    with open(RESULTS / "judged_mnist5k.summary.csv", newline="", encoding="utf-8") as file:
+        summary = {row["candidate"]: row for row in csv.DictReader(file)}
+    record = json.loads((RESULTS / "judged_mnist5k.json").read_text())
+    names = {0.0: "Fine-tuning"} | {float(name.partition("=")[2]): name for name in summary if name.startswith("FedMemPrune")}
+    cases = f" {record['cases']} cases, {record['seeds']} runs in each, network {record['model']}, {record['rounds']} rounds of unlearning."
+    return Explorer(
+        title="A client is forgotten by FedMemPrune: embedded digits, many cases together",
+        knobs={RHO: tuple(sorted(names))},
+        frames={(ratio,): _judged_frame(groups, summary, names[ratio]) for ratio in sorted(names)},
+        start=(0.6,),
+        key=(("#0072b2", "unlearned"), ("#009e73", "retrained, and the margin"), ("#7d8590", "before unlearning")),
+        footnote=f"{INTERVALS}.{cases}",
+        compute=compute,
+        stops={RHO: RATIO_STOPS},
+        fresh=("A client is forgotten by FedMemPrune: this notebook's own data", f"{INTERVALS}."),
+    )
+
+
+def _judged_frame(groups: dict, summary: dict, name: str) -> Frame:
+    rows, answers = [], []
+    for group, label in ROWS.items():
+        if group == "test":
+            continue
+        row, before = groups[name, group], groups["Original", group]
+        known, reference, difference, low, high, margin = (
+            100 * float(row[key]) for key in ("accuracy", "retrained", "difference", "low", "high", "margin")
+        )
+        ends = [min(100.0, max(0.0, reference + end)) for end in (low, high, -margin, margin)]
+        text = f"{known:.0f} vs {reference:.0f} % {row['answer']}"
+        least, most, lower, upper = ends
+        rows.append(Row(label, known, least, most, reference, lower, upper, text, 100 * float(before["accuracy"])))
+        if before["answer"] == "≠":
+            answers.append("as retraining" if row["answer"] == "=" else "undecided" if row["answer"] == "?" else _way(difference))
+    own, retrained = summary[name], summary["Retrained"]
+    share = [100 * float(own[f"forgotten{end}"]) for end in ("", "_low", "_high")]
+    note = (
+        f"Of what there was to forget in the memorized groups, {share[0]:.0f} % is forgotten (95 % interval {share[1]:.0f} to {share[2]:.0f}); "
+        f"100 % is as retraining. Test accuracy {100 * float(own['test_accuracy']):.1f} against {100 * float(retrained['test_accuracy']):.1f} %."
+    )
+    told = {answer for answer in answers if answer.startswith("too")}
+    if len(told) == 2:
+        return Frame(tuple(rows), note, "Too much here, too little there")
+    return Frame(tuple(rows), note, WORDS[told.pop() if told else "as retraining" if set(answers) == {"as retraining"} else "undecided"])
+
+
+def _way(difference: float) -> str:
+    return "too little" if difference > 0 else "too much"
+
+
 def idea_picture() -> str:
     """The idea of the book as a table of bars, from the kept grid: what each model still knows of the memorized fifth and of the rest."""
     grid = kept_ratio_by_alpha()
@@ -163,29 +223,6 @@ def ratio_frame(report, candidate: str) -> Frame:
         text, start = f"{value:.1f} vs {reference:.1f} %", 100 * summary.loc["Original", f"{name}_accuracy"]
         rows.append(Row(f"{name} accuracy", value, low, high, reference, least, most, text, start))
     return Frame(tuple(rows), report.verdict(candidate), _in_a_word(groups))
-
-
-def ratio_explorer(title: str, compute: Callable[[float], Frame], grid=(0.0, 0.2, 0.4, 0.6, 0.8, 1.0)) -> Explorer:
-    """The pruning ratio alone, in a notebook's own run: ``compute(ratio)`` gives a frame of :func:`ratio_frame`.
-
-    The slider starts where most groups are told.
-    """
-    frames = {(ratio,): compute(ratio) for ratio in grid}
-    return Explorer(
-        title=title,
-        knobs={RHO: tuple(grid)},
-        frames=frames,
-        start=max(frames, key=lambda place: decided(frames[place])),
-        key=RATIO_KEY,
-        footnote=f"{INTERVALS} (accuracies below the groups: ±2 standard deviations over models)",
-        compute=compute,
-        stops={RHO: RATIO_STOPS},
-    )
-
-
-def decided(frame: Frame) -> int:
-    """How many groups of a frame of :func:`ratio_frame` are told: as retraining, or different."""
-    return sum(row.text.endswith(("=", "≠")) for row in frame.rows)
 
 
 def _in_a_word(groups) -> str:

@@ -26,12 +26,12 @@ FOLDER = pathlib.Path(__file__).parent / "papers"
 VERDICTS = ("reproduced", "direction only", "not reproduced", "undecided", "cannot be run here")
 
 
-def judge(claim: str, statistics: dict[str, float | tuple[float, float, float]], decided: bool = True) -> str:
+def judge(claim: str, statistics: dict[str, float | tuple[float, float, float]] | None, decided: bool = True) -> str:
     """One of :data:`VERDICTS` for ``statistics`` (a value, or a value with its interval, by name) by the rules of the claim.
 
     Rules are data, see :func:`rules`: regions in which the statistics must lie for the claim to be ``full``, and weaker ones.
     With intervals: inside means that all of it is.  ``"reproduced"`` if all full regions are met, ``"direction only"`` if all weaker
-    ones are, ``"undecided"`` if no weaker region is missed for certain, or if the run could not have shown it (``decided``), else
+    ones are, ``"cannot be run here"`` without statistics (``None``), ``"undecided"`` if no weaker region is missed for certain, or if the run could not have shown it (``decided``), else
     ``"not reproduced"``; a value that is not a number misses.
 
     Raises ``FucoreError`` for a claim without rules, and for statistics that the rules do not name or lack.
@@ -39,6 +39,8 @@ def judge(claim: str, statistics: dict[str, float | tuple[float, float, float]],
     table = rules()
     table = table[table.claim == require_choice("claim", claim, list(claims().index))]
     require(len(table) > 0, f"{claim} has no rules: add them to rules.csv.")
+    if statistics is None:
+        return "cannot be run here"
     unlike = set(table.statistic) ^ set(statistics)
     require(not unlike, f"the rules of {claim} and the statistics given differ in: {', '.join(sorted(unlike))}.")
     if not decided:
@@ -78,7 +80,7 @@ def claims() -> pd.DataFrame:
 
 def note(
     claim: str,
-    statistics: dict[str, float | tuple[float, float, float]],
+    statistics: dict[str, float | tuple[float, float, float]] | None,
     ours: str,
     federation: Federation,
     basis: str,

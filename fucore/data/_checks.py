@@ -19,8 +19,8 @@ def plain_array(name: str, value: Any) -> np.ndarray:
         array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
     except Exception:  # a value of a foreign class may raise anything when it is asked for its elements
         array = np.asarray(None)
-    plain = array.dtype != object and not isinstance(value, np.ma.MaskedArray)
-    require(plain, f"{name} is {shown(value)}, but must be an array of plain numbers without gaps.")
+    if array.dtype == object or isinstance(value, np.ma.MaskedArray):  # shown only then: arrays may be large
+        raise FucoreError(f"{name} is {shown(value)}, but must be an array of plain numbers without gaps.")
     return array
 
 

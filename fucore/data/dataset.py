@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..errors import require, require_choice, require_number, require_whole, shown
+from ..errors import require, require_choice, require_kind, require_number, require_whole, shown
 from ..machine import memory
 from ..streams import Stream
 from ._checks import class_names, plain_array, positions, whole_numbers
@@ -240,7 +240,7 @@ def _resized(split: Split, size: int) -> Split:
 
 def _check_split(name: str, split: Split, low: int, classes: int) -> None:
     """Refuse a split that is empty or has labels outside low..classes-1; what is unreadable must be black."""
-    require(isinstance(split, Split), f"{name} is {shown(split)}, but must be fu.Split(images, labels).")
+    require_kind(name, split, Split, "fu.Split(images, labels)")
     require(len(split) > 0, f"{name} has no example, but must have at least one.")
     least, most = int(split.labels.min()), int(split.labels.max())
     require(low <= least and most < classes, f"{name} has the label {least if least < low else most}, outside 0 to {classes - 1}.")

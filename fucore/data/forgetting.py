@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..errors import require, require_whole, shown
+from ..errors import require, require_kind, require_whole
 from ._checks import class_labels, plain_array, whole_numbers
 from .dataset import UNREADABLE
 from .partition import Partition
@@ -50,9 +50,7 @@ class Request:
         Raises ``FucoreError`` if a client, class or example does not exist or nothing matches.
         """
         labels = class_labels("labels", labels, UNREADABLE)
-        require(
-            isinstance(partition, Partition), f"partition is {shown(partition)}, but must be a partition such as fu.partition.iid(...)."
-        )
+        require_kind("partition", partition, Partition, "a partition such as fu.partition.iid(...)")
         partition._fits(len(labels), "labels")
         whole = self._masked in (None, len(labels))
         require(whole, f"the mask of examples to forget is for {self._masked} examples, but there are {len(labels)}.")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..errors import FucoreError, require, require_number, require_whole, shown
+from ..errors import FucoreError, require, require_kind, require_number, require_whole, shown
 from ..runs.files import publish
 from ..runs.fingerprint import plain
 from ..streams import Stream
@@ -36,7 +36,8 @@ class Partition:
 
     def __post_init__(self):
         listed = isinstance(self.indices, (list, tuple)) or (isinstance(self.indices, np.ndarray) and self.indices.ndim > 0)
-        require(listed, f"indices is {shown(self.indices)}, but must be a list with an array of indices for each client.")
+        if not listed:
+            raise FucoreError(f"indices is {shown(self.indices)}, but must be a list with an array of indices for each client.")
         arrays = tuple(np.sort(whole_numbers(f"client {client} of this partition", indices)) for client, indices in enumerate(self.indices))
         require(isinstance(self.name, str), f"name is {shown(self.name)}, but must be a text.")
         require(isinstance(self.parameters, dict), f"parameters is {shown(self.parameters)}, but must be a dict.")
@@ -221,7 +222,7 @@ def read_published(path, kind: str, data) -> dict:
 
 
 def _known(data) -> Dataset:
-    require(isinstance(data, Dataset), f"data is {shown(data)}, but must be a data set such as fu.load('mnist5k').")
+    require_kind("data", data, Dataset, "a data set such as fu.load('mnist5k')")
     return data
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import torch
 
-from ..errors import require, require_choice, require_number, require_whole, shown
+from ..errors import require, require_choice, require_kind, require_number, require_whole
 from ..streams import Stream
 from ._checks import positions
 from .dataset import UNREADABLE, Dataset
@@ -24,7 +24,7 @@ def plant(data: Dataset, indices, *, share: float = 0.05, kind: str = "mislabel"
     """
     share = require_number("share", share, 0.0, 1.0, open_low=True)
     require_choice("kind", kind, ("mislabel", "corrupt"))
-    require(isinstance(data, Dataset), f"data is {shown(data)}, but must be a data set such as fu.load('mnist5k').")
+    require_kind("data", data, Dataset, "a data set such as fu.load('mnist5k')")
     indices = positions("indices", indices, len(data.train))
     require(len(np.unique(indices)) == len(indices), "indices names an example twice: give each once, or a boolean mask.")
     planted = np.zeros(len(data.train), dtype=bool) if data.planted is None else data.planted.copy()

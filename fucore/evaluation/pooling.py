@@ -47,9 +47,8 @@ def pooled(cases: Sequence[pd.DataFrame], originals: Sequence[Hashable] | None =
 def by_original(values: np.ndarray, labels: Sequence[Hashable]) -> np.ndarray:
     """Means over the cases of each original: [cases, ...] to [originals, ...]; the cases themselves if there is one original only."""
     require(len(labels) == len(values), f"there are {len(values)} cases, but {len(labels)} originals are named for them.")
-    if len(set(labels)) == 1:
-        labels = range(len(values))
-    places = np.unique([labels.index(label) for label in labels], return_inverse=True)[1]
+    shared = len(set(labels)) == 1
+    places = np.unique([case if shared else labels.index(label) for case, label in enumerate(labels)], return_inverse=True)[1]
     return np.stack([values[places == place].mean(axis=0) for place in range(places.max() + 1)])
 
 

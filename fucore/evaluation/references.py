@@ -143,7 +143,9 @@ def owner_of(tensors: Mapping[str, torch.Tensor], place: int) -> np.ndarray:
 def _stem(name: str | pathlib.Path) -> pathlib.Path:
     path = pathlib.Path(name)
     own = path.parent == pathlib.Path() and not isinstance(name, pathlib.Path)
-    return FOLDER / require_choice("reference", str(name), names()) if own else path
+    if own and not (FOLDER / f"{name}.json").is_file():  # all are listed only for the sentence: who opens one does not depend on the others
+        require_choice("reference", str(name), names())
+    return FOLDER / path if own else path
 
 
 def _read(stem: pathlib.Path) -> tuple[dict, dict[str, torch.Tensor]]:
@@ -176,7 +178,7 @@ def write(stem: pathlib.Path, record: dict, tensors: Mapping[str, torch.Tensor])
 
 
 def kept(looks: list[Mapping[str, Look]], losses: list[np.ndarray]) -> dict[str, torch.Tensor]:
-    """What is kept of the answers of a case's original and retrained models, in this order: one look a split of :data:`SPLITS` for each."""
+    """What is kept of the answers of a case's original and retrained models, in this order: one look a split of ``SPLITS`` for each."""
     tensors = {"losses": torch.from_numpy(np.stack(losses).astype(np.float32))}
     for split in SPLITS:
         tensors[f"{split}.log_odds"] = torch.from_numpy(np.stack([look[split].log_odds for look in looks]).astype(np.float16))

@@ -53,7 +53,9 @@ class Report:
                 table[metric.column] = [metric.shown(value) for value in summary[metric.key]]
         table["examples ×1000"] = [f"{value / 1000:.0f}" for value in summary.examples]
         table["to target ×1000"] = [until(*each) for each in zip(summary.examples_to_target, summary.examples)]
-        table["speed-up"] = ["–" if name == "Original" else times(value) for name, value in summary.speed_up.items()]
+        table["speed-up"] = [
+            "–" if name == "Original" else times(*each) for name, *each in summary[["speed_up", "speed_up_below"]].itertuples()
+        ]
         table.index.name = None
         return table
 
@@ -140,7 +142,7 @@ def _summary(name: str, runs: Sequence[Run], case: Case) -> dict:
     target = cost.target_accuracy(case.retrained)
     row["examples_to_target"] = float(np.median([cost.time_to_accuracy(run, target) for run in runs]))
     own = 1.0 if name == "Retrained" else float("nan") if name == "Original" else cost.speed_up(runs, case.retrained)
-    return row | {"speed_up": own}
+    return row | {"speed_up": own, "speed_up_below": cost.speed_up_below(runs, case.retrained)}
 
 
 def _measured(metric: Metric, run: Run, case: Case) -> float:
@@ -193,9 +195,9 @@ def until(spent: float, budget: float) -> str:
     return f"{spent / 1000:.0f}" if np.isfinite(spent) else f"> {budget / 1000:.0f}"
 
 
-def times(speed_up: float) -> str:
-    """A speed-up in words: ``1.9×``, or ``never`` where the accuracy was not reached."""
-    return f"{speed_up:.1f}×" if speed_up > 0 else "never"
+def times(speed_up: float, below: float = float("nan")) -> str:
+    """A speed-up in words: ``1.9×``; where the accuracy was not reached ``< 2.1×``, if that much is known, or ``never``."""
+    return f"{speed_up:.1f}×" if speed_up > 0 else f"< {below:.1f}×" if below > 0 else "never"
 
 
 def _std(values: np.ndarray) -> float:

@@ -47,7 +47,9 @@ class MethodReport:
                 table[metric.column] = [metric.shown(value) for value in summary[metric.key]]
         table["examples ×1000"] = [f"{value / 1000:.0f}" for value in summary.examples]
         table["to target ×1000"] = [until(*each) for each in zip(summary.examples_to_target, summary.examples)]
-        table["speed-up"] = ["–" if name == ORIGINAL else times(value) for name, value in summary.speed_up.items()]
+        table["speed-up"] = [
+            "–" if name == ORIGINAL else times(*each) for name, *each in summary[["speed_up", "speed_up_below"]].itertuples()
+        ]
         table.index.name = None
         return table
 
@@ -172,6 +174,7 @@ def _summary(reports: Sequence[Report], originals: Sequence[int]) -> pd.DataFram
         row |= {"test_low": test.mean() - half, "test_high": test.mean() + half}
         row["examples_to_target"] = float(np.median(each.examples_to_target))  # what never arrived is beyond all that did
         row["speed_up"] = float(np.median(each.speed_up.fillna(0))) if name != ORIGINAL else np.nan
+        row["speed_up_below"] = float(np.median(each.speed_up_below))
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -21,7 +21,7 @@ import torch
 from ..data.dataset import Dataset, Split
 from ..data.forgetting import Request
 from ..data.partition import LeakAudit, Partition
-from ..errors import FucoreError, as_list, require, require_flag, require_kind, require_number, require_seed, require_whole, shown
+from ..errors import FucoreError, as_list, require, require_flag, require_kind, require_number, require_seed, require_whole
 from ..machine import default_workers
 from ..progress import progress
 from ..runs.fingerprint import hash_of, hash_tensor, plain
@@ -105,7 +105,7 @@ class Federation:
         require_kind("hooks", hooks, Hooks, "fu.Hooks(...)")
         require_flag("record_updates", record_updates)
         require_flag("keep", keep)
-        require(start is None or isinstance(start, torch.Tensor), f"start is {shown(start)}, but must be weights [d], such as run.weights.")
+        require_kind("start", start, (torch.Tensor, type(None)), "weights [d], such as run.weights")
         require_whole("evaluate_every", evaluate_every, 1)
         require_whole("first_round", first_round, 0)
         horizon = first_round + rounds if horizon is None else require_whole("horizon", horizon, first_round + rounds)
