@@ -113,7 +113,7 @@ def cases_figure(report, candidate: str, group: str, bounds: Sequence[float]):
     axis.set_xticks(np.append(places, len(alone) + 0.5), [*(str(place + 1) for place in places), "all"])
     axis.set(xlabel="case", ylabel="accuracy above retraining, points", title=f"{candidate}, group {group}")
     axis.grid(axis="x", visible=False)
-    axis.legend()
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 

@@ -127,7 +127,7 @@ class MethodReport:
         return f"{self.table().to_string()}\n{self.legend}"
 
     def _repr_html_(self) -> str:
-        table, groups = self.table(), self.groups.group.nunique() + 2
+        table, groups = self.table(), self.groups.group.nunique()
         note = self.legend.replace("\n", " ")
         return f"{table.iloc[:, :groups].to_html(border=0)}{table.iloc[:, groups:].to_html(border=0)}<p><small>{note}</small></p>"
 
