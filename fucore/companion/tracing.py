@@ -60,7 +60,8 @@ def _reached(kind: str, path) -> None:
 def _made(path: pathlib.Path) -> bool:
     """Whether a path is of something that was made here, and is no source."""
     return any(
-        part.startswith((".", "_build", "__pycache__")) or part.endswith((".egg-info", ".pyc")) for part in path.relative_to(ROOT).parts
+        part.startswith((".", "_build", "__pycache__", "__editable__")) or part.endswith((".egg-info", ".pyc"))
+        for part in path.relative_to(ROOT).parts
     )
 
 
