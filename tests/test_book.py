@@ -270,7 +270,7 @@ def test_the_wall_of_images_turns_with_the_model_that_is_asked(browser, book, wi
     assert [tile.get_attribute("tabindex") for tile in tiles].count("0") == 1, "one stop for the tab key"
     assert all(image["label"] in tile.get_attribute("aria-label") for image, tile in zip(data["images"], tiles))
     across = {round(tile.rect["x"]) for tile in tiles}
-    assert len(across) == (8 if width == 390 else len(across)) and min(tile.rect["width"] for tile in tiles) >= 24
+    assert (len(across) == 8 if width == 390 else len(across) > 12) and min(tile.rect["width"] for tile in tiles) >= 24
 
 
 def test_wide_tables_scroll_with_a_cue_and_keep_their_first_column(browser, book):

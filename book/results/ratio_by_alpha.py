@@ -16,11 +16,48 @@ import numpy as np
 import pandas as pd
 
 import fucore as fu
-from fucore.evaluation.pooling import pooled
+from fucore.evaluation.deciding import prediction_half_width
+from fucore.evaluation.gme import TAIL_GROUPS
 from fucore.runs.fingerprint import hash_of_code
 from fucore.runs.run import provenance
 
 CLIENTS, ALPHAS, RATIOS = 10, (0.1, 0.5, 1.0, 10.0, np.inf), (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+FIFTH = "80–100 %"
+
+
+def with_fifth(case: pd.DataFrame) -> pd.DataFrame:
+    """A case's table with rows for the tail groups together; half widths are averaged, as if the groups moved together."""
+    case = case[case.candidate != "Retrained"]
+    numbers = [f"{name}{side}" for name in ("accuracy", "retrained") for side in ("", "_low", "_high")] + ["spread"]
+    tail = case[case.group.isin(case.group.unique()[:TAIL_GROUPS])]
+    fifth = tail.groupby("candidate", sort=False)[numbers].mean().reset_index()
+    return pd.concat([case, fifth.assign(group=FIFTH)], ignore_index=True)
+
+
+def these_models(cases: list[pd.DataFrame], models: int) -> pd.DataFrame:
+    """Means over ``cases`` that share one original, with the bound of one more retrained model in each: about these models, not the method."""
+    tables = [with_fifth(case).set_index(["candidate", "group"]) for case in cases]
+    parts = np.stack([table.loc[tables[0].index, ["accuracy", "retrained", "spread"]] for table in tables])
+    result = pd.DataFrame(parts.mean(axis=0), index=tables[0].index, columns=["accuracy", "retrained", "spread"])
+    for name in ("accuracy", "retrained"):
+        for side, sign in (("low", -1), ("high", 1)):
+            halves = np.stack([(table[f"{name}_{side}"] - table[name]).loc[tables[0].index] for table in tables])
+            result[f"{name}_{side}"] = (result[name] + sign * np.sqrt((halves**2).sum(axis=0)) / len(tables)).clip(0, 1)
+    result["spread"] = np.sqrt((parts[:, :, 2] ** 2).mean(axis=0))
+    result["difference"] = result.accuracy - result.retrained
+    result["bound"] = prediction_half_width(result.spread, models, len(tables))
+    original = result.difference.xs("Original", level="candidate")
+    result["answer"] = [said(row.difference, row.bound, original[group]) for (_, group), row in zip(result.index, result.itertuples())]
+    return result.reset_index()
+
+
+def said(difference: float, bound: float, original: float) -> str:
+    """What the explorer says of a difference to retraining; nothing where even the original lies within the bound."""
+    if abs(difference) > bound:
+        return "too little" if difference > 0 else "too much"
+    return "as retraining" if abs(original) > bound else "undecided"
 
 
 def test_rows(cases: list[pd.DataFrame], references: list[list[float]]) -> pd.DataFrame:
@@ -85,11 +122,11 @@ def main() -> None:
             references.append([run.history[-1]["test_accuracy"] for run in retrained])
             speeds = report.summary[["candidate", "test_accuracy", "speed_up"]]
             cases.append(report.groups.merge(speeds, on="candidate").assign(alpha=alpha, client=client))
-        tables.append(pd.concat([pooled(groups, options.retrained), test_rows(tests, references)]).assign(alpha=alpha))
+        tables.append(pd.concat([these_models(groups, options.retrained), test_rows(tests, references)]).assign(alpha=alpha))
     record = {**provenance(data), "data": options.name, "code": hash_of_code(), "model": options.model, "precision": options.precision}
     record |= {"local": fed.config["local"], "rounds": options.rounds, "recovery_rounds": options.rounds // 2, "clients": CLIENTS}
     record |= {"retrained": options.retrained, "leaving": options.leaving, "parameters": fed.layout.size, "cores": os.cpu_count()}
-    columns = "alpha client candidate group examples accuracy retrained spread bound difference_low difference_high test_accuracy speed_up".split()
+    columns = "alpha client candidate group examples accuracy retrained spread bound low high test_accuracy speed_up".split()
     fu.results.keep(f"ratio_by_alpha_{options.name}", {"": pd.concat(tables), "cases": pd.concat(cases)[columns]}, record)
 
 

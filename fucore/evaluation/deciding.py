@@ -27,8 +27,6 @@ from scipy import stats
 SAME, DIFFERENT, OPEN = "=", "≠", "?"
 #: What can be answered.
 ANSWERS = (SAME, DIFFERENT, OPEN)
-#: What a report is a statement about.
-SCOPES = ("this model", "the method")
 CONFIDENCE, POWER = 0.95, 0.8
 #: The margin in a tail group: half of what there was to forget, but at least and at most so much.
 LEAST, MOST = 0.05, 0.10

@@ -103,9 +103,7 @@ class Report:
         return f"{self.table().to_string()}\n{self.legend}"
 
     def _repr_html_(self) -> str:
-        table, groups = self.table(), self.groups.group.nunique()
-        note = self.legend.replace("\n", " ")
-        return f"{table.iloc[:, :groups].to_html(border=0)}{table.iloc[:, groups:].to_html(border=0)}<p><small>{note}</small></p>"
+        return in_html(self.table(), self.groups.group.nunique(), self.legend)
 
 
 def report_on(
@@ -175,6 +173,12 @@ def cell(row, candidate: str) -> str:
     if candidate == "Retrained":
         return f"{100 * row.accuracy:.1f}{gap}" + ("" if np.isnan(row.bound) else f" ±{100 * row.bound:.0f}")
     return f"{100 * row.accuracy:.1f}{gap} {row.answer or ''}".rstrip()
+
+
+def in_html(table: pd.DataFrame, groups: int, legend: str) -> str:
+    """A report's table in two parts, the ``groups`` first columns and the others, over its legend."""
+    note = legend.replace("\n", " ")
+    return f"{table.iloc[:, :groups].to_html(border=0)}{table.iloc[:, groups:].to_html(border=0)}<p><small>{note}</small></p>"
 
 
 def in_words(rows: pd.DataFrame) -> str:

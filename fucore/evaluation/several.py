@@ -15,7 +15,7 @@ from ..runs.fingerprint import hash_tensor
 from ..runs.run import Run
 from .deciding import Estimate, closer, confidence_half_width, distance
 from .pooling import ORIGINAL, RETRAINED, by_original, differences, pooled, share_of_tail
-from .report import Report, in_words, report_on, shown_metrics, times, until
+from .report import Report, in_html, in_words, report_on, shown_metrics, times, until
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,9 +127,7 @@ class MethodReport:
         return f"{self.table().to_string()}\n{self.legend}"
 
     def _repr_html_(self) -> str:
-        table, groups = self.table(), self.groups.group.nunique()
-        note = self.legend.replace("\n", " ")
-        return f"{table.iloc[:, :groups].to_html(border=0)}{table.iloc[:, groups:].to_html(border=0)}<p><small>{note}</small></p>"
+        return in_html(self.table(), self.groups.group.nunique(), self.legend)
 
 
 def report_on_several(candidates: dict[str, list[Run]], cases: Sequence[Case]) -> MethodReport:
