@@ -1,133 +1,173 @@
-"""Pruning ratio by Dirichlet alpha, every setting with the same rounds: the table behind the explorer of both knobs.
+"""Pruning ratio by Dirichlet alpha in several cases each: what stands behind the explorer of both knobs.
 
-For each alpha one original model is trained; two clients with enough images leave, one at a time; each case has its own
-retrained models.  Runs are kept in the store, so a call that was stopped goes on where it was.
+python book/results/ratio_by_alpha.py digits
+python book/results/ratio_by_alpha.py cifar10 --data npz:/path/cifar10.npz
 
-python book/results/ratio_by_alpha.py npz:/path/cifar10.npz --name cifar10
+Every alpha has several originals, each with a partition and a seed of its own, and each case its own retrained models; where fucore
+brings a reference along, its cases are used.  Beside FedMemPrune stands retraining for the same rounds.  Runs come from the store,
+so that a call that was stopped goes on, and the tables are written again after each alpha.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import os
+import pathlib
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from wall import sheet
 
 import fucore as fu
-from fucore.evaluation.deciding import prediction_half_width
-from fucore.evaluation.gme import TAIL_GROUPS
+from fucore.evaluation.deciding import confidence_half_width
+from fucore.evaluation.pooling import by_original
 from fucore.runs.fingerprint import hash_of_code
 from fucore.runs.run import provenance
 
-CLIENTS, ALPHAS, RATIOS = 10, (0.1, 0.5, 1.0, 10.0, np.inf), (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+CLIENTS, CONTROL = 10, "Retraining, same rounds"
 
 
-FIFTH = "80–100 %"
+@dataclass(frozen=True)
+class Plan:
+    """What one grid is made of; ``references``: alpha to the reference that has its cases."""
+
+    data: str
+    local: fu.LocalTraining
+    rounds: int
+    recovery: int
+    alphas: tuple[float, ...]
+    ratios: tuple[float, ...]
+    originals: int
+    leaving: int
+    retrained: int
+    references: dict[float, str]
+    model: str = "cnn-groupnorm"
 
 
-def with_fifth(case: pd.DataFrame) -> pd.DataFrame:
-    """A case's table with rows for the tail groups together; half widths are averaged, as if the groups moved together."""
-    case = case[case.candidate != "Retrained"]
-    numbers = [f"{name}{side}" for name in ("accuracy", "retrained") for side in ("", "_low", "_high")] + ["spread"]
-    tail = case[case.group.isin(case.group.unique()[:TAIL_GROUPS])]
-    fifth = tail.groupby("candidate", sort=False)[numbers].mean().reset_index()
-    return pd.concat([case, fifth.assign(group=FIFTH)], ignore_index=True)
+PLANS = {
+    "digits": Plan(
+        data="mnist5k",
+        local=fu.LocalTraining(epochs=2, batch=32, lr=3e-3),
+        rounds=10,
+        recovery=5,
+        alphas=(0.5, 0.1, np.inf, 1.0, 0.2, 10.0),
+        ratios=tuple(round(0.1 * step, 1) for step in range(11)),
+        originals=5,
+        leaving=2,
+        retrained=8,
+        references={0.5: "mnist5k"},
+    ),
+    "cifar10": Plan(
+        data="cifar10",
+        local=fu.LocalTraining(epochs=1, batch=32, lr=3e-3),
+        rounds=12,
+        recovery=6,
+        alphas=(0.5, np.inf, 0.1),
+        ratios=(0.0, 0.2, 0.4, 0.5, 0.6, 0.8, 1.0),
+        originals=4,
+        leaving=1,
+        retrained=4,
+        references={0.5: "cifar10-dirichlet", np.inf: "cifar10-iid"},
+    ),
+}
 
 
-def these_models(cases: list[pd.DataFrame], models: int) -> pd.DataFrame:
-    """Means over ``cases`` that share one original, with the bound of one more retrained model in each: about these models, not the method."""
-    tables = [with_fifth(case).set_index(["candidate", "group"]) for case in cases]
-    parts = np.stack([table.loc[tables[0].index, ["accuracy", "retrained", "spread"]] for table in tables])
-    result = pd.DataFrame(parts.mean(axis=0), index=tables[0].index, columns=["accuracy", "retrained", "spread"])
-    for name in ("accuracy", "retrained"):
-        for side, sign in (("low", -1), ("high", 1)):
-            halves = np.stack([(table[f"{name}_{side}"] - table[name]).loc[tables[0].index] for table in tables])
-            result[f"{name}_{side}"] = (result[name] + sign * np.sqrt((halves**2).sum(axis=0)) / len(tables)).clip(0, 1)
-    result["spread"] = np.sqrt((parts[:, :, 2] ** 2).mean(axis=0))
-    result["difference"] = result.accuracy - result.retrained
-    result["bound"] = prediction_half_width(result.spread, models, len(tables))
-    original = result.difference.xs("Original", level="candidate")
-    result["answer"] = [said(row.difference, row.bound, original[group]) for (_, group), row in zip(result.index, result.itertuples())]
-    return result.reset_index()
+def cases_of(plan: Plan, alpha: float, data: fu.Dataset, workers: int | None) -> list[fu.Case]:
+    """The cases of one alpha: those of a reference, or new ones; who leaves holds at least half the mean number of images."""
+    if alpha in plan.references:
+        return list(fu.reference(plan.references[alpha], data, workers=workers).cases)
+    cases = []
+    for place in range(plan.originals):
+        clients = fu.partition.dirichlet(data.train.labels, CLIENTS, alpha, place)
+        leaving = np.flatnonzero(clients.sizes >= clients.sizes.mean() / 2)[: plan.leaving]
+        federation = fu.Federation(data, clients, plan.model, plan.local, workers=workers)
+        for client in leaving.tolist():
+            first = 1000 * (place + 1) + 100 * client
+            case = fu.case(federation, fu.forget.client(client), plan.rounds, seed=place, retrained=plan.retrained, after=first)
+            cases.append(case)
+    return cases
 
 
-def said(difference: float, bound: float, original: float) -> str:
-    """What the explorer says of a difference to retraining; nothing where even the original lies within the bound."""
-    if abs(difference) > bound:
-        return "too little" if difference > 0 else "too much"
-    return "as retraining" if abs(original) > bound else "undecided"
-
-
-def test_rows(cases: list[pd.DataFrame], references: list[list[float]]) -> pd.DataFrame:
-    """Test accuracy of every model, mean over cases, beside that of the retrained models of each case.
-
-    Intervals are two standard errors, from the spread between retrained models of one case.
-    """
-    mean, spread = np.mean(references), np.sqrt(np.mean([np.var(each, ddof=1) for each in references]))
+def rounds_of(candidates: dict[str, list[fu.Run]], cases: list[fu.Case], originals: list[int]) -> pd.DataFrame:
+    """Test accuracy after each round of recovery, and of retraining from a new start: mean over originals with its 95 % interval."""
+    curves = {name: [curve(run) for run in runs] for name, runs in candidates.items()}
+    curves["Retrained"] = [np.mean([curve(run) for run in case.retrained], axis=0) for case in cases]
     rows = []
-    for candidate, values in pd.concat(cases).groupby("candidate", sort=False).test_accuracy:
-        if candidate != "Retrained":
-            row = {"candidate": candidate, "group": "test", "accuracy": values.mean(), "retrained": mean, "spread": spread}
-            for name, count in (("accuracy", 1 if candidate == "Original" else len(values)), ("retrained", np.size(references))):
-                row |= {f"{name}_low": row[name] - 2 * spread / np.sqrt(count), f"{name}_high": row[name] + 2 * spread / np.sqrt(count)}
-            rows.append(row | {"difference": values.mean() - mean})
+    for name, values in curves.items():
+        each = by_original(np.array(values), originals)
+        mean, half = each.mean(axis=0), confidence_half_width(each)
+        rows += [
+            {"candidate": name, "round": done, "test_accuracy": mean[done - 1], "half_width": half[done - 1]}
+            for done in range(1, len(mean) + 1)
+        ]
     return pd.DataFrame(rows)
+
+
+def curve(run: fu.Run) -> list[float]:
+    """Test accuracy at the end of each round."""
+    return list({row["round"]: row["test_accuracy"] for row in run.history if row["round"] > 0}.values())
+
+
+def holders(case: fu.Case) -> pd.DataFrame:
+    """How many images of each class every client holds, and who leaves."""
+    federation = case.federation
+    counts = federation.clients.counts(federation.data.train.labels)
+    leaving = case.request.clients
+    return pd.DataFrame(
+        [
+            {"client": client, "leaving": client in leaving, "class": federation.data.classes[label], "images": int(count)}
+            for client, row in enumerate(counts)
+            for label, count in enumerate(row)
+        ]
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset")
-    parser.add_argument("--name", required=True, help="name of the data in the table")
-    parser.add_argument("--model", default="convnet")
-    parser.add_argument("--precision", default="bf16", help="bf16 or fp32")
-    parser.add_argument("--train-size", type=int)
-    parser.add_argument("--rounds", type=int, default=12, help="of training, one pass each; unlearning takes half of them")
-    parser.add_argument("--retrained", type=int, default=4)
-    parser.add_argument("--leaving", type=int, default=2, help="clients that leave, one at a time")
-    parser.add_argument("--smallest", type=int, default=2000, help="images that a leaving client has at least")
-    parser.add_argument("--alphas", type=float, nargs="+", default=ALPHAS)
+    parser.add_argument("name", choices=tuple(PLANS))
+    parser.add_argument("--data", help="where the data are, such as npz:/path; by default they are loaded by their name")
+    parser.add_argument("--alphas", type=float, nargs="+", help="only these; a table of fewer is written")
+    parser.add_argument("--workers", type=int)
+    for option in ("originals", "leaving", "retrained", "rounds", "recovery"):
+        parser.add_argument(f"--{option}", type=int, help="in place of the plan's")
     options = parser.parse_args()
-    data = fu.load(options.dataset, train_size=options.train_size)
-    local, began, done = fu.LocalTraining(epochs=1, batch=32, lr=3e-3), time.perf_counter(), 0
-    steps = len(options.alphas) * (1 + options.leaving * (options.retrained + len(RATIOS)))
-
-    def tell(count: int) -> None:
-        nonlocal done
-        done += count
-        spent = time.perf_counter() - began
-        print(f"{done} of {steps} runs, {spent / 60:.0f} min, about {spent / done * (steps - done) / 60:.0f} min left", flush=True)
-
-    tables, cases = [], []
-    for alpha in options.alphas:
-        clients = fu.partition.dirichlet(data.train.labels, CLIENTS, alpha)
-        fed = fu.Federation(data, clients, options.model, local, precision=options.precision)
-        original = fed.train(options.rounds, seed=0)
-        tell(1)
-        leaving = np.flatnonzero(clients.sizes >= options.smallest)[: options.leaving]
-        groups, tests, references = [], [], []
-        for client in leaving.tolist():
-            request = fu.forget.client(client)
-            retrained = fed.without(request).train_many(options.rounds, range(1, 1 + options.retrained))
-            tell(options.retrained)
-            case, runs = fu.Case(original, retrained, request), {}
-            for ratio in RATIOS:
-                runs[f"{ratio:g}"] = fu.unlearn("fedmemprune", case, ratio=ratio, rounds=options.rounds // 2, seed=client)
-                tell(1)
-            report = fu.compare(runs, case)
-            print(f"alpha {alpha:g}, client {client} of {len(report.indices)} images", report, sep="\n", flush=True)
-            groups.append(report.groups)
-            tests.append(report.summary)
-            references.append([run.history[-1]["test_accuracy"] for run in retrained])
-            speeds = report.summary[["candidate", "test_accuracy", "speed_up"]]
-            cases.append(report.groups.merge(speeds, on="candidate").assign(alpha=alpha, client=client))
-        tables.append(pd.concat([these_models(groups, options.retrained), test_rows(tests, references)]).assign(alpha=alpha))
-    record = {**provenance(data), "data": options.name, "code": hash_of_code(), "model": options.model, "precision": options.precision}
-    record |= {"local": fed.config["local"], "rounds": options.rounds, "recovery_rounds": options.rounds // 2, "clients": CLIENTS}
-    record |= {"retrained": options.retrained, "leaving": options.leaving, "parameters": fed.layout.size, "cores": os.cpu_count()}
-    columns = "alpha client candidate group examples accuracy retrained spread bound low high test_accuracy speed_up".split()
-    fu.results.keep(f"ratio_by_alpha_{options.name}", {"": pd.concat(tables), "cases": pd.concat(cases)[columns]}, record)
+    changes = {each.name: getattr(options, each.name) for each in dataclasses.fields(Plan) if getattr(options, each.name, None)}
+    plan = dataclasses.replace(PLANS[options.name], **{key: value for key, value in changes.items() if key not in ("data", "alphas")})
+    data, began = fu.load(options.data or plan.data), time.perf_counter()
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in ("", "summary", "cases", "one", "rounds", "holders")}
+    walls, made = {}, {}
+    for alpha in options.alphas or plan.alphas:
+        cases = cases_of(plan, alpha, data, options.workers)
+        asked = {f"{ratio:g}": ("fedmemprune", {"ratio": ratio}) for ratio in plan.ratios} | {CONTROL: ("retrain", {})}
+        candidates: dict[str, list[fu.Run]] = {}
+        for name, (method, parameters) in asked.items():
+            candidates[name] = [fu.unlearn(method, case, rounds=plan.recovery, **parameters) for case in cases]
+            spent = time.perf_counter() - began
+            print(f"alpha {alpha:g}, {len(cases)} cases, {name}: {len(candidates)} of {len(asked)}, {spent / 60:.0f} min", flush=True)
+        report = fu.compare(candidates, cases)
+        print(report, flush=True)
+        originals = report.cases.groupby("case").original.first().tolist()
+        one = fu.compare({name: runs[0] for name, runs in candidates.items()}, cases[0])
+        tables = {"": report.groups, "summary": report.summary, "cases": report.cases, "one": one.groups, "holders": holders(cases[0])}
+        for name, table in (tables | {"rounds": rounds_of(candidates, cases, originals)}).items():
+            parts[name].append(table.assign(alpha=alpha))
+        walls[f"{alpha:g}"] = sheet(cases[0], {name: runs[0] for name, runs in candidates.items() if name != CONTROL})
+        made[f"{alpha:g}"] = {"originals": len(set(originals)), "cases": len(cases), "retrained": len(cases[0].retrained)}
+        record = {**provenance(data), "data": plan.data, "code": hash_of_code(), "model": plan.model, "cores": os.cpu_count()}
+        record |= {
+            "local": dataclasses.asdict(plan.local),
+            "rounds": plan.rounds,
+            "recovery": plan.recovery,
+            "clients": CLIENTS,
+            "alphas": made,
+        }
+        fu.results.keep(f"ratio_by_alpha_{options.name}", {name: pd.concat(tables) for name, tables in parts.items()}, record)
+        path = pathlib.Path(fu.results.FOLDER) / f"ratio_by_alpha_{options.name}.walls.json"
+        path.write_text(json.dumps(walls, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
