@@ -181,6 +181,19 @@ def test_bf16_learns_too(fed):
     assert half.weights.dtype == torch.float32 and half.history[-1]["test_accuracy"] > 0.5
 
 
+@pytest.mark.parametrize("model", ["mlp", "cnn", "convnet"])  # convnet is never trained as a stack
+def test_a_round_in_bf16_moves_the_weights_as_one_in_fp32_for_any_number_of_workers(digits, model):
+    """Each step must see the weights that the step before it left, not copies of older ones in half precision."""
+    clients = fu.partition.iid(digits.train.labels, 4)
+    make = lambda precision, workers: fu.Federation(
+        digits, clients, model, fu.LocalTraining(epochs=2), precision=precision, workers=workers, store=None
+    )
+    start = make("fp32", 1).initial_weights(0)
+    moved = [make(*each).train(1).weights - start for each in (("fp32", 1), ("bf16", 1), ("bf16", 2))]
+    assert torch.equal(moved[1], moved[2])
+    assert torch.nn.functional.cosine_similarity(moved[0], moved[1], dim=0) > 0.95
+
+
 def test_augmentation_crops_and_flips_whole_images():
     images = torch.arange(3 * 2 * 12 * 12, dtype=torch.uint8).view(3, 2, 12, 12)
     shifted = augmented(images, np.random.default_rng(0))

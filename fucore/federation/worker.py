@@ -168,7 +168,10 @@ class Worker:
         return inputs.mul_(self.scale).add_(self.shift)
 
     def _autocast(self):
-        return torch.autocast(torch.device(self.device).type, torch.bfloat16) if self.precision == "bf16" else contextlib.nullcontext()
+        if self.precision != "bf16":
+            return contextlib.nullcontext()
+        # no cache: it is emptied only where the outermost autocast ends, and the engine's is outside, so a step would see old weights
+        return torch.autocast(torch.device(self.device).type, torch.bfloat16, cache_enabled=False)
 
 
 class FlatOptimizer:
