@@ -46,6 +46,8 @@ class Plan:
     retrained: int
     references: dict[float, str]
     model: str = "cnn-groupnorm"
+    precision: str = "fp32"
+    train_size: int | None = None
 
 
 PLANS = {
@@ -66,12 +68,15 @@ PLANS = {
         local=fu.LocalTraining(epochs=1, batch=32, lr=3e-3),
         rounds=12,
         recovery=6,
-        alphas=(0.5, np.inf, 0.1),
+        alphas=(0.5, 0.1, np.inf),
         ratios=(0.0, 0.2, 0.4, 0.5, 0.6, 0.8, 1.0),
         originals=4,
         leaving=1,
         retrained=4,
-        references={0.5: "cifar10-dirichlet", np.inf: "cifar10-iid"},
+        references={},
+        model="convnet",
+        precision="bf16",
+        train_size=20_000,
     ),
 }
 
@@ -84,7 +89,7 @@ def cases_of(plan: Plan, alpha: float, data: fu.Dataset, workers: int | None) ->
     for place in range(plan.originals):
         clients = fu.partition.dirichlet(data.train.labels, CLIENTS, alpha, place)
         leaving = np.flatnonzero(clients.sizes >= clients.sizes.mean() / 2)[: plan.leaving]
-        federation = fu.Federation(data, clients, plan.model, plan.local, workers=workers)
+        federation = fu.Federation(data, clients, plan.model, plan.local, precision=plan.precision, workers=workers)
         for client in leaving.tolist():
             first = 1000 * (place + 1) + 100 * client
             case = fu.case(federation, fu.forget.client(client), plan.rounds, seed=place, retrained=plan.retrained, after=first)
@@ -137,7 +142,7 @@ def main() -> None:
     options = parser.parse_args()
     changes = {each.name: getattr(options, each.name) for each in dataclasses.fields(Plan) if getattr(options, each.name, None)}
     plan = dataclasses.replace(PLANS[options.name], **{key: value for key, value in changes.items() if key not in ("data", "alphas")})
-    data, began = fu.load(options.data or plan.data), time.perf_counter()
+    data, began = fu.load(options.data or plan.data, train_size=plan.train_size), time.perf_counter()
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in ("", "summary", "cases", "one", "rounds", "holders")}
     walls, made = {}, {}
     for alpha in options.alphas or plan.alphas:
@@ -157,7 +162,14 @@ def main() -> None:
             parts[name].append(table.assign(alpha=alpha))
         walls[f"{alpha:g}"] = sheet(cases[0], {name: runs[0] for name, runs in candidates.items() if name != CONTROL})
         made[f"{alpha:g}"] = {"originals": len(set(originals)), "cases": len(cases), "retrained": len(cases[0].retrained)}
-        record = {**provenance(data), "data": plan.data, "code": hash_of_code(), "model": plan.model, "cores": os.cpu_count()}
+        record = {
+            **provenance(data),
+            "data": plan.data,
+            "code": hash_of_code(),
+            "model": plan.model,
+            "precision": plan.precision,
+            "cores": os.cpu_count(),
+        }
         record |= {
             "local": dataclasses.asdict(plan.local),
             "rounds": plan.rounds,
