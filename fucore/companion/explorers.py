@@ -1,196 +1,286 @@
-"""The book's explorers: what each slider shows, from a run of the notebook or from kept results.
+"""The book's explorers: what the knobs show, from kept results and from a notebook's own runs.
 
 Kept results are read with the standard library alone, since the front page is rendered where neither torch nor pandas is.
 """
 
 from __future__ import annotations
 
-import csv
 import html
-import itertools
-import json
 import math
-import pathlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from ..errors import require
-from .wall import kept as wall  # noqa: F401  fu.explorers.wall()
-from .widgets import CLASS_COLOURS, Explorer, Frame, Held, Row, logarithmic, shown
+from ..errors import FucoreError, require
+from . import grid
+from .grid import ALPHA, RHO, held_row, line, of_report
+from .widgets import Explorer, Frame, Knob, Panel, Part, View, logarithmic
 
-RESULTS = pathlib.Path(__file__).parent / "results"
-INTERVALS = ", with 95 % intervals; scale 0–100 %"
-RATIO_KEY = (("#0072b2", "FedMemPrune"), ("#009e73", "retrained"), ("#7d8590", "before unlearning"))
-RHO, ALPHA = "pruning ratio ρ", "Dirichlet α"
 RATIO_STOPS = tuple(round(0.05 * step, 2) for step in range(21))
 ALPHA_STOPS = logarithmic(0.01, 100)
 ALPHA_GRID = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 100.0, math.inf)
-ROWS = {
-    "95–100 %": "95–100 %, memorized",
-    "90–95 %": "90–95 %",
-    "85–90 %": "85–90 %",
-    "80–85 %": "80–85 %",
-    "0–80 %": "0–80 %, common",
-    "test": "test images",
+KEPT, LIVE = "kept results of", "this notebook's data"
+
+
+# ---- both knobs
+
+
+def both(compute: Callable[..., Frame] | None = None, *, compact: bool = False) -> Explorer:
+    """ρ × α from the kept grids of CIFAR-10 and of the embedded digits.
+
+    ``compute(rho, alpha)``: a frame of a notebook's own data (:func:`ratio_frame`), for a live kernel.  ``compact``: without curves and images.
+    """
+    views = [grid.view(name, compact=compact) for name in grid.NAMES]
+    knobs = (Knob("rho", RHO, RATIO_STOPS, 0.4), Knob("alpha", ALPHA, ALPHA_STOPS, 0.5))
+    return Explorer(
+        "ratio-by-alpha" + ("-compact" if compact else ""),
+        "A client is forgotten by FedMemPrune",
+        [*views, *_live(knobs, compute)],
+        KEPT,
+        compact,
+    )
+
+
+def ratio(name: str = "digits", alpha: float = 0.5, compute: Callable[..., Frame] | None = None) -> Explorer:
+    """ρ alone, at one α of the kept grid ``name``; ``compute(rho)`` as in :func:`both`.
+
+    Raises ``FucoreError`` for an unknown grid and for an ``alpha`` that is not on it.
+    """
+    return Explorer(
+        f"ratio-{name}",
+        "A client is forgotten by FedMemPrune",
+        [grid.view(name, alpha), *_live((Knob("rho", RHO, RATIO_STOPS, 0.4),), compute)],
+        KEPT,
+    )
+
+
+def _live(knobs: tuple[Knob, ...], compute: Callable[..., Frame] | None) -> list[View]:
+    """The view that a live notebook computes on its own data."""
+    if compute is None:
+        return []
+    by = tuple(knob.key for knob in knobs)
+    empty = {"base": Part(by, {}), "own": Part(by, {})}
+    rows = {"rows": [*grid.GROUPS.values(), grid.TEST], "own": ["own"], "names": {"own": "unlearned"}}
+    panels = (
+        Panel("say", "The answer", {"say": Part(by, {})}),
+        Panel("rows", "Right answers on the client's images, by memorization, in per cent", empty, rows, grid.MARKS),
+        Panel(
+            "curves",
+            "Test accuracy by rounds",
+            {"reference": Part(by, {}), "own": Part(by, {})},
+            {"x": 0, "y": [0, 100], "label": "rounds"},
+        ),
+    )
+    return [View(LIVE, knobs, panels, "Computed here, one case; 95 % intervals of one more retrained model.", guess=True, compute=compute)]
+
+
+def ratio_frame(report, candidate: str, case=None, run=None) -> Frame:
+    """What the explorers show of one candidate of a :class:`~fucore.evaluation.report.Report`; with curves if its ``case`` and ``run`` are given."""
+    reference, own = [], []
+    if case is not None and run is not None:
+        curve = lambda each: list({row["round"]: row["test_accuracy"] for row in each.history if row["round"] > 0}.values())
+        curves = [curve(each) for each in case.retrained]
+        reference = [line("retraining", "reference", [sum(values) / len(values) for values in zip(*curves)])]
+        own = [line("unlearning", "own", curve(run))]
+    return of_report(report, candidate) | {"curves.reference": reference, "curves.own": own}
+
+
+# ---- who holds what
+
+
+def partition_frame(partition, labels, images=None, leaving: Sequence[int] = ()) -> Frame:
+    """Who holds what of ``labels`` under a :class:`~fucore.data.partition.Partition`, with each client's label entropy in bits.
+
+    In words: the mean entropy, and the leak audit, pixel by pixel if ``images`` are given.
+    """
+    counts = [list(map(int, row)) for row in partition.counts(labels).tolist()]
+    rows = [held_row(f"client {client}", row, client in leaving) for client, row in enumerate(counts)]
+    mean, sizes = sum(map(grid.entropy, counts)) / len(counts), [sum(row) for row in counts]
+    note = (
+        f"Labels of a client: {mean:.1f} bits on average, of at most {math.log2(len(counts[0])):.1f}; clients hold {min(sizes)} to {max(sizes)} images. "
+        f"{partition.leak_audit(images)}"
+    )
+    return {"held.held": rows, "say.say": ["", note, ""]}
+
+
+def partition(make: Callable, labels, classes, images=None, start: float = 0.5, leaving: Sequence[int] = ()) -> Explorer:
+    """α alone: who holds what, for partitions ``make(alpha)`` of ``labels``; who is ``leaving`` is marked."""
+    values = tuple(sorted({*ALPHA_GRID, start}))
+    compute = lambda alpha: partition_frame(make(alpha), labels, images, leaving)
+    frames = {alpha: compute(alpha) for alpha in values}
+    part = lambda name: Part(("alpha",), {(alpha,): frame[name] for alpha, frame in frames.items()})
+    panels = (
+        Panel("held", "Images of each client by class", {"held": part("held.held")}, {"classes": list(map(str, classes))}),
+        Panel("say", "In words", {"say": part("say.say")}),
+    )
+    knob = Knob("alpha", ALPHA, values, start, stops=ALPHA_STOPS)
+    presets = {"almost one class a client": {"alpha": 0.01}, "as in the papers": {"alpha": 0.5}, "even": {"alpha": math.inf}}
+    presets = {name: setting for name, setting in presets.items() if setting["alpha"] in values}
+    note = (
+        "A bar is a client, as long as it holds images; at the right, how many, and the entropy of its labels: 0 bits for a single class."
+    )
+    return Explorer("partition", "Who holds what", [View("partition", (knob,), panels, note, presets, compute=compute)])
+
+
+# ---- two methods side by side, and a reader's own results
+
+AXES = {
+    "distance": ("distance to retraining, points", 100),
+    "forgotten": ("share forgotten φ", 1),
+    "forget_accuracy": ("accuracy on the forgotten, %", 100),
+    "test_accuracy": ("test accuracy, %", 100),
+    "local_fairness": ("local fairness", 1),
+    "examples": ("examples processed, thousands", 0.001),
+    "uploaded": ("uploaded, MB", 1e-6),
+    "seconds": ("seconds", 1),
 }
-FIFTH = "80–100 %"
-WORDS = {"too little": "Too little forgotten", "as retraining": "As retraining", "too much": "Too much forgotten", "undecided": "Undecided"}
 
 
-# ---- kept: pruning ratio by alpha
+def methods(report, title: str = "Two methods side by side", start: Sequence[str] = ()) -> Explorer:
+    """Any two candidates of a report, group by group, and all of them on any two axes; ``start``: the two shown first.
 
-
-def kept_ratio_by_alpha() -> dict[tuple[float, str, str], dict[str, Any]]:
-    """The kept grid, (alpha, model, group) to its numbers; a model is ``Original`` or a pruning ratio such as ``0.4``."""
-    with open(RESULTS / "ratio_by_alpha_cifar10.csv", newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    words = ("candidate", "group", "answer")
-    numbers: list[dict[str, Any]] = [{key: value if key in words else float(value or "nan") for key, value in row.items()} for row in rows]
-    return {(row["alpha"], row["candidate"], row["group"]): row for row in numbers}
-
-
-def ratio_by_alpha(alpha: float | None = None, compute: Callable[..., Frame] | None = None) -> Explorer:
-    """Kept results of FedMemPrune on CIFAR-10: both knobs, or the pruning ratio alone at one of the grid's ``alpha``.
-
-    ``compute``: a function of the knobs that computes a frame with a notebook's own data, for a live kernel.
-    Raises ``FucoreError`` for an ``alpha`` that is not on the grid.
+    ``report``: a :class:`~fucore.evaluation.report.Report` or :class:`~fucore.evaluation.several.MethodReport`.
+    Raises ``FucoreError`` if it has fewer than two candidates.
     """
-    grid = kept_ratio_by_alpha()
-    alphas = tuple(sorted({alpha for alpha, _, _ in grid}))
-    ratios = tuple(sorted({float(model) for _, model, _ in grid if model != "Original"}))
-    require(alpha is None or alpha in alphas, f"alpha is {alpha!r}, but the kept grid has: {', '.join(map(shown, alphas))}.")
-    record = json.loads((RESULTS / "ratio_by_alpha_cifar10.json").read_text())
-    setting = (
-        f" {record['clients']} clients, network {record['model']}, {record['rounds']} rounds, unlearning takes {record['recovery_rounds']};"
-        f" mean of {record['leaving']} clients that leave one at a time, {record['retrained']} retrained models each."
+    names = [name for name in report.summary.candidate if name not in (grid.ORIGINAL, grid.RETRAINED)]
+    require(len(names) > 1, "two methods are needed to put them side by side: give fu.compare(...) of several candidates.")
+    first, second = start or names[:2]
+    rows = {name: report.groups[report.groups.candidate == name].to_dict("records") for name in (grid.ORIGINAL, *names)}
+    base = [
+        [100 * row["retrained"], *(100 * (row["retrained"] + sign * row["margin"]) for sign in (-1, 1)), 100 * row["accuracy"]]
+        for row in rows[grid.ORIGINAL]
+    ]
+    one = {(name,): [_mark(row) for row in rows[name]] for name in names}
+    columns = report.summary.set_index("candidate")
+    axes = {key: each for key, each in AXES.items() if key in columns}
+    if "distance" not in axes:
+        gaps = {name: sum(abs(row["accuracy"] - row["retrained"]) for row in each) / len(each) for name, each in rows.items()}
+        columns, axes = columns.assign(gap=gaps), {"gap": ("mean gap to retraining, points", 100)} | axes
+    points = [
+        {"name": name, "reference": name == grid.RETRAINED}
+        | {key: scale * float(columns.loc[name, key]) for key, (_, scale) in axes.items()}
+        for name in (*names, grid.RETRAINED)
+    ]
+    points[-1] |= {"distance": 0.0, "forgotten": 1.0, "gap": 0.0}  # what all others are measured by
+    labels = tuple(label for label, _ in axes.values())
+    fixed = {"axes": [{"key": key, "label": label} for key, (label, _) in axes.items()], "points": points, "closer": _closer(report, names)}
+    groups = {"rows": [grid.GROUPS.get(row["group"], row["group"]) for row in rows[grid.ORIGINAL]], "own": ["a", "b"], "names": {}}
+    marks = (("a", "first"), ("b", "second"), *grid.MARKS[1:])
+    panels = (
+        Panel(
+            "rows",
+            "Right answers on the forgotten, by memorization, in per cent",
+            {"base": Part((), {(): base}), "a": Part(("a",), one), "b": Part(("b",), one)},
+            groups,
+            marks,
+        ),
+        Panel(
+            "dots",
+            "All methods: touch one to make it the first",
+            {},
+            fixed,
+            (("a", "first"), ("b", "second"), ("other", "others"), ("reference", "retrained")),
+        ),
     )
-    one = alpha is not None
-    frames: dict[tuple[float, ...], Frame] = {}
-    for ratio, each in itertools.product(ratios, alphas if alpha is None else (alpha,)):
-        frames[(ratio,) if one else (ratio, each)] = _kept_frame(grid, each, ratio)
+    knobs = (Knob("a", "first method", tuple(names), first, "list"), Knob("b", "second method", tuple(names), second, "list"))
+    knobs += (Knob("x", "across", labels, labels[0], "list"), Knob("y", "up", labels, columns_label(axes), "list"))
     return Explorer(
-        title="A client is forgotten by FedMemPrune: CIFAR-10, 50,000 images" + (f", α = {shown(alpha)}" if one else ""),
-        knobs={RHO: ratios} if one else {RHO: ratios, ALPHA: alphas},
-        frames=frames,
-        start=(0.4,) if one else (0.4, 0.5),
-        key=(("#0072b2", "unlearned"), ("#009e73", "retrained"), ("#7d8590", "before unlearning")),
-        footnote=f"{INTERVALS}.{setting}",
-        compute=compute,
-        stops={RHO: RATIO_STOPS, ALPHA: ALPHA_STOPS},
-        fresh=("A client is forgotten by FedMemPrune: this notebook's own data", f"{INTERVALS}."),
+        "methods",
+        title,
+        [View("methods", knobs, panels, "95 % intervals; = as retraining, to within the margin; ≠ different; ? cannot be told.")],
     )
 
 
-def _kept_frame(grid: dict, alpha: float, ratio: float) -> Frame:
-    model, rows = f"{ratio:g}", []
-    for group, label in ROWS.items():
-        cell, before = grid[alpha, model, group], grid[alpha, "Original", group]
-        value, reference = 100 * cell["accuracy"], 100 * cell["retrained"]
-        low, high, least, most = (100 * cell[f"{name}_{side}"] for name in ("accuracy", "retrained") for side in ("low", "high"))
-        text = f"{value:.0f} vs {reference:.0f} %"
-        rows.append(Row(label, value, low, high, reference, least, most, text, 100 * before["accuracy"]))
-    fifth, test = grid[alpha, model, FIFTH], grid[alpha, model, "test"]
-    note = (
-        f"In the most memorized fifth of the departed clients' images the unlearned models are right about {100 * fifth['accuracy']:.0f} %, "
-        f"retrained ones about {100 * fifth['retrained']:.0f} % (one more retrained model in each case: within ±{100 * fifth['bound']:.0f}). "
-        f"Test accuracy {100 * test['accuracy']:.1f} against {100 * test['retrained']:.1f} %."
-    )
-    return Frame(tuple(rows), note, WORDS[fifth["answer"]])
+def columns_label(axes: dict) -> str:
+    """The axis shown upwards first."""
+    return axes["test_accuracy"][0] if "test_accuracy" in axes else next(iter(axes.values()))[0]
 
 
-# ---- kept: pruning ratio in many cases of the embedded digits
+def _mark(row: dict) -> list:
+    ends = [row["low"], row["high"]]
+    if not all(map(math.isfinite, ends)):
+        ends = [row["accuracy"] - row["retrained"]] * 2
+    return [100 * row["accuracy"], *(100 * (row["retrained"] + end) for end in ends), row["answer"] or ""]
 
 
-def ratio_judged(compute: Callable[[float], Frame] | None = None) -> Explorer:
-    """Kept results of FedMemPrune in all cases of the embedded reference: the pruning ratio, with answers.
-
-    ``compute``: a function of the ratio that computes a frame with a notebook's own data, for a live kernel.
-    """
-    with open(RESULTS / "judged_mnist5k.csv", newline="", encoding="utf-8") as file:
-        groups = {(row["candidate"], row["group"]): row for row in csv.DictReader(file)}
-    with open(RESULTS / "judged_mnist5k.summary.csv", newline="", encoding="utf-8") as file:
-        summary = {row["candidate"]: row for row in csv.DictReader(file)}
-    record = json.loads((RESULTS / "judged_mnist5k.json").read_text())
-    names = {0.0: "Fine-tuning"} | {float(name.partition("=")[2]): name for name in summary if name.startswith("FedMemPrune")}
-    cases = f" {record['cases']} cases, {record['seeds']} runs in each, network {record['model']}, {record['rounds']} rounds of unlearning."
-    return Explorer(
-        title="A client is forgotten by FedMemPrune: embedded digits, many cases together",
-        knobs={RHO: tuple(sorted(names))},
-        frames={(ratio,): _judged_frame(groups, summary, names[ratio]) for ratio in sorted(names)},
-        start=(0.6,),
-        key=(("#0072b2", "unlearned"), ("#009e73", "retrained, and the margin"), ("#7d8590", "before unlearning")),
-        footnote=f"{INTERVALS}.{cases}",
-        compute=compute,
-        stops={RHO: RATIO_STOPS},
-        fresh=("A client is forgotten by FedMemPrune: this notebook's own data", f"{INTERVALS}."),
-    )
-
-
-def _judged_frame(groups: dict, summary: dict, name: str) -> Frame:
-    rows, answers = [], []
-    for group, label in ROWS.items():
-        if group == "test":
-            continue
-        row, before = groups[name, group], groups["Original", group]
-        known, reference, difference, low, high, margin = (
-            100 * float(row[key]) for key in ("accuracy", "retrained", "difference", "low", "high", "margin")
-        )
-        ends = [min(100.0, max(0.0, reference + end)) for end in (low, high, -margin, margin)]
-        text = f"{known:.0f} vs {reference:.0f} % {row['answer']}"
-        least, most, lower, upper = ends
-        rows.append(Row(label, known, least, most, reference, lower, upper, text, 100 * float(before["accuracy"])))
-        if before["answer"] == "≠":
-            answers.append("as retraining" if row["answer"] == "=" else "undecided" if row["answer"] == "?" else _way(difference))
-    own, retrained = summary[name], summary["Retrained"]
-    share = [100 * float(own[f"forgotten{end}"]) for end in ("", "_low", "_high")]
-    note = (
-        f"Of what there was to forget in the memorized groups, {share[0]:.0f} % is forgotten (95 % interval {share[1]:.0f} to {share[2]:.0f}); "
-        f"100 % is as retraining. Test accuracy {100 * float(own['test_accuracy']):.1f} against {100 * float(retrained['test_accuracy']):.1f} %."
-    )
-    told = {answer for answer in answers if answer.startswith("too")}
-    if len(told) == 2:
-        return Frame(tuple(rows), note, "Too much here, too little there")
-    return Frame(tuple(rows), note, WORDS[told.pop() if told else "as retraining" if set(answers) == {"as retraining"} else "undecided"])
-
-
-def _way(difference: float) -> str:
-    return "too little" if difference > 0 else "too much"
-
-
-def idea_picture() -> str:
-    """The idea of the book as a table of bars, from the kept grid: what each model still knows of the memorized fifth and of the rest."""
-    grid = kept_ratio_by_alpha()
-    alpha, ratios = _telling_alpha(grid)
-    models = {
-        "original": ("Original", "knows everything"),
-        "unlearned, too little": (ratios["too little"], f"FedMemPrune, ρ = {ratios['too little']}"),
-        "unlearned, as retraining": (ratios["as retraining"], f"FedMemPrune, ρ = {ratios['as retraining']}"),
-        "unlearned, too much": (ratios["too much"], f"FedMemPrune, ρ = {ratios['too much']}"),
+def _closer(report, names: list[str]) -> dict[str, dict[str, str]]:
+    """Who is surely closer to retraining than whom, where the report can tell."""
+    if not hasattr(report, "closest"):
+        return {}
+    beaten = report.closest().set_index("candidate").beaten_by
+    wins = {name: set(beaten[name].split("; ")) for name in names}
+    return {
+        one: {other: "<" if one in wins[other] else ">" for other in names if one in wins[other] or other in wins[one]} for one in names
     }
-    parts = {"the memorized fifth": FIFTH, "the common rest": "0–80 %", "test images": "test"}
-    rows = [(name, words, [grid[alpha, model, group]["accuracy"] for group in parts.values()]) for name, (model, words) in models.items()]
-    truth = ("retrained: the truth", "never saw the client", [grid[alpha, "Original", group]["retrained"] for group in parts.values()])
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("", *parts))
-    body = "".join(_bars(name, words, values, truth[2]) for name, words, values in [rows[0], truth, *rows[1:]])
+
+
+def sweep(result, title: str = "What the sweep found") -> Explorer:
+    """The rows of a :class:`~fucore.runs.sweep.Sweep` whose ``work`` returned shares in 0..1: a knob for each parameter that varies."""
+    table = result.table
+    require(len(table) > 0, "the sweep has no finished row to show.")
+    numeric = [name for name in table if table[name].dtype.kind in "fiu"]
+    shares = [name for name in numeric if table[name].between(0, 1).all() and table[name].nunique() > 1 and not name.startswith("seed")]
+    points = [name for name in table if name not in shares and table[name].nunique() > 1 and name != "seed"]
+    shares = [name for name in shares if name not in points]
+    require(bool(points) and bool(shares), "an explorer needs a parameter that varies and a result in 0..1, such as an accuracy.")
+    knobs = tuple(_knob_of(name, sorted(table[name].unique().tolist())) for name in points)
+    frames, held = {}, table.groupby(points, sort=False)
+    for values, rows in held:
+        key = tuple(values) if isinstance(values, tuple) else (values,)
+        frames[key] = [[100 * rows[name].mean(), 100 * rows[name].min(), 100 * rows[name].max(), ""] for name in shares]
+    return Explorer("sweep", title, [_sweep_view(knobs, points, shares, frames)])
+
+
+def _knob_of(name: str, values: list) -> Knob:
+    return Knob(name, name, tuple(values), values[0], "slider" if all(isinstance(value, (int, float)) for value in values) else "list")
+
+
+def _sweep_view(knobs: tuple[Knob, ...], points: list[str], shares: list[str], frames: dict) -> View:
+    mean = [sum(frame[place][0] for frame in frames.values()) / len(frames) for place in range(len(shares))]
+    base = Part((), {(): [[value, value, value, None] for value in mean]})
+    fixed = {"rows": shares, "own": ["own"], "names": {"own": "this setting"}}
+    marks = (("own", "this setting, from the least to the most over its rows"), ("reference", "mean of all settings"))
+    return View("sweep", knobs, (Panel("rows", "In per cent", {"base": base, "own": Part(tuple(points), frames)}, fixed, marks),))
+
+
+def explorer(results, **options) -> Explorer:
+    """An explorer of a reader's own results: a report (:func:`methods`) or a sweep (:func:`sweep`)."""
+    if hasattr(results, "groups") and hasattr(results, "summary"):
+        return methods(results, **options)
+    if hasattr(results, "table") and hasattr(results, "failures"):
+        return sweep(results, **options)
+    raise FucoreError(f"an explorer shows a report (fu.compare) or a sweep (fu.sweep), not {type(results).__name__}.")
+
+
+# ---- the idea in one picture
+
+
+def idea_picture(name: str = "cifar10", alpha: float = 0.5) -> str:
+    """The idea of the book as a table of bars, from the kept grid: what each model still knows of the memorized fifth and of the rest."""
+    found = grid.kept(name)
+    away = lambda ratio: abs(1 - found.summary[alpha, f"{ratio:g}"]["forgotten"])
+    best = min(found.ratios, key=away)
+    models = {
+        "original": (grid.ORIGINAL, "knows everything"),
+        "retrained: the truth": (None, "never saw the client"),
+        "unlearned, too little": ("0", "only trained on, ρ = 0"),
+        "unlearned, closest": (f"{best:g}", f"FedMemPrune, ρ = {best:g}"),
+        "unlearned, too much": ("1", "everything reset, ρ = 1"),
+    }
+    truth = _knows(found, alpha, None)
+    body = "".join(_bars(model, words, _knows(found, alpha, candidate), truth) for model, (candidate, words) in models.items())
+    head = "".join(f'<th scope="col">{part}</th>' for part in ("", "the memorized fifth", "the common rest", "test images"))
+    made = found.record["alphas"][f"{alpha:g}"]
     caption = (
-        f"Right answers, in per cent, on a departed client's images and on test images (CIFAR-10, α = {shown(alpha)}; kept results). "
-        "The green line is retraining: good unlearning ends at it, everywhere."
+        f"Right answers, in per cent, on a departed client's images and on test images ({grid.NAMES[name]}, α = {alpha:g}, means of "
+        f"{made['cases']} clients who left; kept results). The green line is retraining: good unlearning ends at it, everywhere."
     )
     return f'<div class="fu-idea"><table><caption>{html.escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _telling_alpha(grid: dict) -> tuple[float, dict[str, str]]:
-    """(alpha, answer to pruning ratio): the first alpha of the kept grid at which all three answers occur, 0.5 before others."""
-    for alpha in sorted({alpha for alpha, _, _ in grid}, key=lambda each: (each != 0.5, each)):
-        found = {
-            grid[alpha, model, FIFTH]["answer"]: model
-            for each, model, group in sorted(grid)
-            if each == alpha and group == FIFTH and model != "Original"
-        }
-        lowest = min(model for each, model, _ in grid if each == alpha and model != "Original")
-        if {"too little", "as retraining", "too much"} <= set(found):
-            return alpha, {**found, "too little": lowest}
-    raise LookupError("the kept grid has no alpha at which too little, enough and too much is forgotten")
+def _knows(found: grid.Grid, alpha: float, candidate: str | None) -> list[float]:
+    """Accuracy in the memorized fifth, in the rest and on test images, 0..1; of the retrained models if there is no candidate."""
+    column = "retrained" if candidate is None else "accuracy"
+    rows = [found.rows[alpha, grid.ALL, candidate or grid.ORIGINAL, group][column] for group in grid.GROUPS]
+    return [sum(rows[:-1]) / len(rows[:-1]), rows[-1], found.summary[alpha, candidate or grid.RETRAINED]["test_accuracy"]]
 
 
 def _bars(name: str, words: str, values: list[float], truth: list[float]) -> str:
@@ -200,86 +290,3 @@ def _bars(name: str, words: str, values: list[float], truth: list[float]) -> str
     )
     kind = ' class="fu-truth"' if name.startswith("retrained") else ""
     return f'<tr{kind}><th scope="row">{html.escape(name)}<small>{html.escape(words)}</small></th>{cells}</tr>'
-
-
-# ---- live: a notebook's own runs
-
-
-def ratio_frame(report, candidate: str) -> Frame:
-    """A frame of group accuracies and test accuracy of one candidate of a :class:`~fucore.evaluation.report.Report`."""
-    groups = report.groups[report.groups.candidate == candidate]
-    before = report.groups[report.groups.candidate == "Original"].set_index("group").accuracy
-    summary = report.summary.set_index("candidate")
-    rows = []
-    for row in groups.itertuples():
-        text = f"{100 * row.accuracy:.0f} vs {100 * row.retrained:.0f} %" + f" {row.answer or ''}".rstrip()
-        value, low, high = (100 * number for number in (row.accuracy, row.accuracy_low, row.accuracy_high))
-        reference, least, most = (100 * number for number in (row.retrained, row.retrained_low, row.retrained_high))
-        rows.append(Row(f"group {row.group}", value, low, high, reference, least, most, text, 100 * before[row.group]))
-    for name in ("forget", "test"):
-        value, reference = (100 * summary.loc[who, f"{name}_accuracy"] for who in (candidate, "Retrained"))
-        half, other = (2 * _finite(100 * summary.loc[who, f"{name}_accuracy_std"]) for who in (candidate, "Retrained"))
-        low, high, least, most = (max(0.0, min(100.0, end)) for end in (value - half, value + half, reference - other, reference + other))
-        text, start = f"{value:.1f} vs {reference:.1f} %", 100 * summary.loc["Original", f"{name}_accuracy"]
-        rows.append(Row(f"{name} accuracy", value, low, high, reference, least, most, text, start))
-    return Frame(tuple(rows), report.verdict(candidate), _in_a_word(groups))
-
-
-def _in_a_word(groups) -> str:
-    """What a report says of a candidate: too much, too little or both where it differs from retraining, else as retraining or undecided."""
-    if groups.answer.isna().any():
-        return ""
-    off = groups[groups.answer == "≠"]
-    over, under = (off.accuracy < off.retrained).any(), (off.accuracy > off.retrained).any()
-    if over and under:
-        return "Too much here, too little there"
-    if over or under:
-        return WORDS["too much" if over else "too little"]
-    return WORDS["as retraining" if (groups.answer == "=").all() else "undecided"]
-
-
-def partition_frame(partition, labels, classes, images=None) -> Frame:
-    """Who holds what of ``labels`` under a :class:`~fucore.data.partition.Partition`: a bar a client, with its label entropy in bits.
-
-    The note is the mean entropy and the leak audit, pixel by pixel if ``images`` are given.
-    """
-    counts = partition.counts(labels)
-    longest = int(max(counts.sum(axis=1)))
-    entropies = [entropy(row) for row in counts.tolist()]
-    rows = [
-        Held(f"client {client}", tuple(map(int, row)), longest, f"{sum(row)} · {bits:.1f} bits")
-        for client, (row, bits) in enumerate(zip(counts.tolist(), entropies))
-    ]
-    mean = sum(entropies) / len(entropies)
-    smallest = min(sum(row) for row in counts.tolist())
-    note = (
-        f"Labels of a client: {mean:.1f} bits on average, of at most {math.log2(len(classes)):.1f}; "
-        f"clients hold {smallest} to {longest} images. {partition.leak_audit(images)}"
-    )
-    return Frame(tuple(rows), note)
-
-
-def partition_explorer(make: Callable, labels, classes, images=None, start: float = 0.5) -> Explorer:
-    """α alone: who holds what, for partitions ``make(alpha)`` of ``labels``."""
-    frame = lambda alpha: partition_frame(make(alpha), labels, classes, images)
-    grid = tuple(sorted({*ALPHA_GRID, start}))
-    return Explorer(
-        title="Who holds what",
-        knobs={ALPHA: grid},
-        frames={(alpha,): frame(alpha) for alpha in grid},
-        start=(start,),
-        key=tuple((CLASS_COLOURS[number % len(CLASS_COLOURS)], str(name)) for number, name in enumerate(classes)),
-        footnote=" (classes); images and label entropy of each client at the right",
-        compute=frame,
-        stops={ALPHA: ALPHA_STOPS},
-    )
-
-
-def entropy(counts) -> float:
-    """Entropy in bits of the mixture of classes with these counts; 0 for nobody and for one class."""
-    total = sum(counts)
-    return max(0.0, -sum(count / total * math.log2(count / total) for count in counts if count)) if total else 0.0
-
-
-def _finite(value: float) -> float:
-    return value if value == value else 0.0
