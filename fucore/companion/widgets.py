@@ -178,7 +178,7 @@ class Explorer:
     def to_html(self) -> str:
         """The explorer as self-contained HTML: works without a kernel and without a network, and prints as a table."""
         text = json.dumps(self.as_data(), ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
-        start = f'render({{ model: {{ get: () => JSON.parse(el.querySelector("script").textContent) }}, el }});'
+        start = 'render({ model: { get: () => JSON.parse(el.querySelector("script").textContent) }, el });'
         script = f'const el = document.getElementById("{self.name}");\n{front("js").replace(EXPORT, start)}'
         return (
             f'<div class="fu-explorer{" fu-compact" if self.compact else ""}" id="{self.name}"><style>{front("css")}</style>'
