@@ -6,6 +6,7 @@ import pytest
 
 import fucore as fu
 from fucore.companion import ablations
+from fucore.companion.live import Desk
 from fucore.companion.params import Parameters
 
 QUICK = {
@@ -107,15 +108,6 @@ def test_the_summary_counts_groups_and_settings(rows):
     assert "told from retraining: 1 of 4;" in said and "in 1 of 2 settings" in said
 
 
-def test_speed_in_the_grid_is_the_median_case_and_never_is_none():
-    rows = [(0.5, 0, "0.4", 2.0), (0.5, 0, "0.4", 2.0), (0.5, 1, "0.4", np.nan), (0.5, 0, "1", np.nan), (np.inf, 0, "0.4", 3.0)]
-    cases = pd.DataFrame(rows, columns=["alpha", "client", "candidate", "speed_up"])
-    assert ablations.sooner(cases, 0.5, 0.4) == 1.0, "one case never, the other twice as fast, whatever its number of groups"
-    assert ablations.sooner(cases, 0.5, 1.0) == 0 and ablations.sooner(cases, np.inf, 0.4) == 3
-    with pytest.raises(fu.FucoreError, match="no case at alpha 0.5 and ratio 0.2"):
-        ablations.sooner(cases, 0.5, 0.2)
-
-
 def test_cells_have_gaps_by_group_and_what_a_setting_lacks_is_a_dash(rows):
     rows = rows.assign(gap=(rows.accuracy - rows.retrained).abs())
     mixed = pd.concat([rows[rows.setting == "a"], rows[rows.setting == "b"].replace("80–100 %", "75–100 %")])
@@ -161,19 +153,18 @@ def test_both_knobs_recompute_on_a_notebooks_own_data(digits):
     p = fu.params.check(few)
     ablation = ablations.Ablation(p, digits, bootstrap=20)
 
-    def here(ratio, alpha):
+    def here(rho, alpha):
         split = fu.partition.dirichlet(digits.train.labels, p.clients, alpha, p.seed)
-        report = ablation.judge(f"{ratio} {alpha}", p.federation(digits, split), p.request(), (ratio,))
-        return fu.explorers.ratio_frame(report, ablations.fedmemprune(ratio))
+        report = ablation.judge(f"{rho} {alpha}", p.federation(digits, split), p.request(), (rho,))
+        return fu.explorers.ratio_frame(report, ablations.fedmemprune(rho))
 
-    rho, alpha, status, _, picture = fu.explorers.ratio_by_alpha(compute=here).live().children
-    assert "kept grid" in status.value and "CIFAR-10" in picture.value
-    alpha.value = float("inf")
-    assert (
-        status.value == ""
-        and set(ablation.reports) == {"0.4 inf"}
-        and "forget accuracy" in picture.value
-        and "CIFAR-10" not in picture.value
-    )
-    rho.value = 0.15
-    assert set(ablation.reports) == {"0.4 inf", "0.15 inf"} and "group" in picture.value
+    explorer = fu.explorers.both(here)
+    assert [view.name for view in explorer.views][-1] == fu.explorers.LIVE and fu.explorers.LIVE not in explorer.to_html()
+    live, sent = explorer.views[-1], []
+    desk = Desk(explorer.views, sent.append)
+    for rho, alpha in (("0.4", "even"), ("0.15", "even")):
+        desk.hear({"view": 2, "values": {"rho": rho, "alpha": alpha}})
+        desk.thread.join(300)
+        panels = {live.panels[place].kind: key for place, _, key, _ in sent[-1]["frames"]}
+        assert panels == dict.fromkeys(("say", "rows", "curves"), f"{rho}|{alpha}")
+    assert set(ablation.reports) == {"0.4 inf", "0.15 inf"} and sum("progress" in message for message in sent) > 10

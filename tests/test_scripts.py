@@ -1,6 +1,7 @@
 """The scripts of kept results run as they stand, on little."""
 
 import importlib.util
+import json
 import sys
 
 import pytest
@@ -10,32 +11,25 @@ from notebooks import ROOT
 
 
 @pytest.mark.long
-def test_the_script_of_the_grid_runs_and_gives_what_the_explorer_reads(monkeypatch):
-    spec = importlib.util.spec_from_file_location("grid", ROOT / "book" / "results" / "ratio_by_alpha.py")
+def test_the_script_of_the_grid_runs_and_gives_what_the_explorer_reads(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(ROOT / "book" / "results"))
+    spec = importlib.util.spec_from_file_location("ratio_by_alpha", ROOT / "book" / "results" / "ratio_by_alpha.py")
     script = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "ratio_by_alpha", script)
     spec.loader.exec_module(script)
     kept = {}
     monkeypatch.setattr(fu.results, "keep", lambda name, tables, record: kept.update(tables, record=record))
-    options = "--name try --model cnn --precision fp32 --rounds 2 --retrained 3 --smallest 50 --alphas 0.5".split()
+    monkeypatch.setattr(fu.results, "FOLDER", tmp_path)
+    plan = script.dataclasses.replace(script.PLANS["digits"], data="digits", ratios=(0.0, 1.0), model="mlp", references={})
+    monkeypatch.setitem(script.PLANS, "digits", plan)
+    options = "--alphas 0.1 inf --originals 2 --leaving 1 --retrained 3 --rounds 2 --recovery 1".split()
     monkeypatch.setattr(sys, "argv", ["ratio_by_alpha.py", "digits", *options])
     script.main()
-    rows = kept[""]
-    assert set(fu.results.table("ratio_by_alpha_cifar10").columns) == set(rows.columns)
-    assert set(rows.group) == set(fu.results.table("ratio_by_alpha_cifar10").group)
-    assert set(rows.answer.dropna()) <= {"too little", "as retraining", "too much", "undecided"} and "record" in kept
-
-
-@pytest.mark.parametrize(
-    "numbers, expected",
-    [
-        ((0.2, 0.1, 0.5), "too little"),
-        ((-0.2, 0.1, 0.5), "too much"),
-        ((0.05, 0.1, 0.5), "as retraining"),
-        ((0.05, 0.1, 0.08), "undecided"),
-    ],
-)
-def test_what_the_grid_says(numbers, expected):
-    spec = importlib.util.spec_from_file_location("grid", ROOT / "book" / "results" / "ratio_by_alpha.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    assert script.said(*numbers) == expected
+    for suffix, table in kept.items():
+        if suffix != "record":
+            shown = fu.results.table(f"ratio_by_alpha_digits{suffix and '.' + suffix}")
+            assert set(shown.columns) == set(table.columns), suffix
+            assert set(table.alpha) == {0.1, float("inf")}
+    assert set(kept["record"]) == set(fu.results.record("ratio_by_alpha_digits"))
+    walls = json.loads((tmp_path / "ratio_by_alpha_digits.walls.json").read_text())
+    assert set(walls) == {"0.1", "inf"} and set(walls["inf"]["right"]) == {"0", "1"}

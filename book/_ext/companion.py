@@ -2,8 +2,8 @@
 
 * Every page made from a notebook gets, under its title, the command that reruns it and the table of its parameters,
   read from the cell tagged ``parameters``.
-* ``{explorer} both`` puts the explorer of both knobs on a page without a notebook, ``{explorer} idea`` the picture of the idea; both
-  come from kept results and need neither a kernel nor torch.
+* ``{explorer} both`` (or ``compact``) puts the explorer of both knobs on a page without a notebook, ``{explorer} idea`` the picture of the idea,
+  ``{explorer} found`` what was found; all come from kept results and need neither a kernel nor torch.
 * MathJax is served from the book itself (files of the package sphinx-mathjax-offline).
 * The build fails when a page would load anything from another host.
 """
@@ -109,7 +109,14 @@ class Explorer(Directive):
     def run(self):
         with mock(self.state.document.settings.env.config.autodoc_mock_imports):  # the page is rendered where there is no torch
             from fucore import explorers
-        makers = {"both": lambda: explorers.ratio_by_alpha().to_html(), "idea": explorers.idea_picture}
+            from fucore.companion import front
+        makers = {
+            "both": lambda: explorers.both().to_html(),
+            "compact": lambda: explorers.both(compact=True).to_html(),
+            "idea": front.idea_picture,
+            "found": front.found,
+            "cite": front.cite,
+        }
         if self.arguments[0] not in makers:
             raise self.error(f"there is no explorer {self.arguments[0]!r}, only: {', '.join(makers)}.")
         return [nodes.raw("", makers[self.arguments[0]](), format="html")]

@@ -28,12 +28,12 @@ from fucore.evaluation.pooling import by_original
 from fucore.runs.fingerprint import hash_of_code
 from fucore.runs.run import provenance
 
-CLIENTS, CONTROL = 10, "Retraining, same rounds"
+CLIENTS, CONTROL, FEW = 10, "Retraining, same rounds", 3
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What one grid is made of; ``references``: alpha to the reference that has its cases."""
+    """What one grid is made of; ``references``: alpha to the reference that has its cases; ``few``: alphas with no more than FEW originals and models."""
 
     data: str
     local: fu.LocalTraining
@@ -47,6 +47,7 @@ class Plan:
     references: dict[float, str]
     model: str = "cnn-groupnorm"
     precision: str = "fp32"
+    few: tuple[float, ...] = ()
     train_size: int | None = None
 
 
@@ -56,7 +57,7 @@ PLANS = {
         local=fu.LocalTraining(epochs=2, batch=32, lr=3e-3),
         rounds=10,
         recovery=5,
-        alphas=(0.5, 0.1, np.inf, 1.0, 0.2, 10.0),
+        alphas=(0.5, 0.1, np.inf, 1.0),
         ratios=tuple(round(0.1 * step, 1) for step in range(11)),
         originals=5,
         leaving=2,
@@ -68,7 +69,8 @@ PLANS = {
         local=fu.LocalTraining(epochs=1, batch=32, lr=3e-3),
         rounds=12,
         recovery=6,
-        alphas=(0.5, 0.1, np.inf),
+        alphas=(0.5, np.inf, 0.1),
+        few=(np.inf, 0.1),
         ratios=(0.0, 0.2, 0.4, 0.5, 0.6, 0.8, 1.0),
         originals=4,
         leaving=1,
@@ -85,14 +87,15 @@ def cases_of(plan: Plan, alpha: float, data: fu.Dataset, workers: int | None) ->
     """The cases of one alpha: those of a reference, or new ones; who leaves holds at least half the mean number of images."""
     if alpha in plan.references:
         return list(fu.reference(plan.references[alpha], data, workers=workers).cases)
+    originals, retrained = (min(FEW, number) if alpha in plan.few else number for number in (plan.originals, plan.retrained))
     cases = []
-    for place in range(plan.originals):
+    for place in range(originals):
         clients = fu.partition.dirichlet(data.train.labels, CLIENTS, alpha, place)
         leaving = np.flatnonzero(clients.sizes >= clients.sizes.mean() / 2)[: plan.leaving]
         federation = fu.Federation(data, clients, plan.model, plan.local, precision=plan.precision, workers=workers)
         for client in leaving.tolist():
             first = 1000 * (place + 1) + 100 * client
-            case = fu.case(federation, fu.forget.client(client), plan.rounds, seed=place, retrained=plan.retrained, after=first)
+            case = fu.case(federation, fu.forget.client(client), plan.rounds, seed=place, retrained=retrained, after=first)
             cases.append(case)
     return cases
 

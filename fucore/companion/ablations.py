@@ -16,7 +16,7 @@ import pandas as pd
 
 from ..data.dataset import Dataset
 from ..data.forgetting import Request
-from ..errors import require, require_choice
+from ..errors import require_choice
 from ..evaluation.comparing import compare
 from ..evaluation.deciding import DIFFERENT, answered
 from ..evaluation.report import Report, cell
@@ -131,13 +131,6 @@ def facts(rows: pd.DataFrame, models: dict[str, str]) -> pd.DataFrame:
         row = {"gap": mean_gap(rows, setting, model), "original": mean_gap(rows, setting, "Original")}
         result.append(row | {"alike": alike, "told": len(told) > 0, "speed_up": float(speed_up)})
     return pd.DataFrame(result, index=list(models))
-
-
-def sooner(cases: pd.DataFrame, alpha: float, ratio: float) -> float:
-    """How many times sooner than retraining, in the kept grid's ``cases``: the median of its clients, 0 if never as good."""
-    rows = cases[(cases.alpha == alpha) & (cases.candidate == f"{ratio:g}")].drop_duplicates("client")
-    require(len(rows) > 0, f"the kept grid has no case at alpha {alpha:g} and ratio {ratio:g}.")
-    return float(rows.speed_up.fillna(0).median())
 
 
 def _model(rows: pd.DataFrame, setting: str, model: str) -> pd.DataFrame:

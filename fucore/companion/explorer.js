@@ -120,7 +120,7 @@ const PANELS = {
     const draw = () => {
       const lines = [...(state.part(panel, "reference") || []), ...(state.part(panel, "own") || [])];
       const wide = Math.max(240, picture.clientWidth || 420), high = 190, left = 38, below = 34;
-      const { x: last, y: [low, top] } = panel.fixed;
+      const { y: [low, top] } = panel.fixed, last = Math.max(panel.fixed.x, ...lines.flatMap(({ points }) => points.map(([round]) => round)), 1);
       const x = (value) => left + ((wide - left - 8) * value) / last, y = (value) => 8 + ((high - below - 8) * (top - Math.min(top, Math.max(low, value)))) / (top - low);
       const ticks = [low, (low + top) / 2, top].map((v) => `<line class="fu-grid" x1="${left}" x2="${wide - 8}" y1="${y(v)}" y2="${y(v)}"/><text x="${left - 6}" y="${y(v) + 4}" text-anchor="end">${v.toFixed(0)}</text>`);
       const rounds = Array.from({ length: last + 1 }, (_, v) => v).filter((v) => v % (last > 6 ? 2 : 1) === 0);

@@ -5,18 +5,17 @@ Kept results are read with the standard library alone, since the front page is r
 
 from __future__ import annotations
 
-import html
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
 from ..errors import FucoreError, require
 from . import grid
-from .grid import ALPHA, RHO, held_row, line, of_report
-from .widgets import Explorer, Frame, Knob, Panel, Part, View, logarithmic
+from .grid import RHO, line
+from .holders import ALPHA, ALPHA_STOPS, partition, partition_frame  # noqa: F401  fu.explorers.partition
+from .widgets import Explorer, Frame, Knob, Panel, Part, View
 
 RATIO_STOPS = tuple(round(0.05 * step, 2) for step in range(21))
-ALPHA_STOPS = logarithmic(0.01, 100)
-ALPHA_GRID = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 100.0, math.inf)
 KEPT, LIVE = "kept results of", "this notebook's data"
 
 
@@ -80,44 +79,34 @@ def ratio_frame(report, candidate: str, case=None, run=None) -> Frame:
         curves = [curve(each) for each in case.retrained]
         reference = [line("retraining", "reference", [sum(values) / len(values) for values in zip(*curves)])]
         own = [line("unlearning", "own", curve(run))]
-    return of_report(report, candidate) | {"curves.reference": reference, "curves.own": own}
+    return _of_report(report, candidate) | {"curves.reference": reference, "curves.own": own}
 
 
-# ---- who holds what
-
-
-def partition_frame(partition, labels, images=None, leaving: Sequence[int] = ()) -> Frame:
-    """Who holds what of ``labels`` under a :class:`~fucore.data.partition.Partition`, with each client's label entropy in bits.
-
-    In words: the mean entropy, and the leak audit, pixel by pixel if ``images`` are given.
-    """
-    counts = [list(map(int, row)) for row in partition.counts(labels).tolist()]
-    rows = [held_row(f"client {client}", row, client in leaving) for client, row in enumerate(counts)]
-    mean, sizes = sum(map(grid.entropy, counts)) / len(counts), [sum(row) for row in counts]
-    note = (
-        f"Labels of a client: {mean:.1f} bits on average, of at most {math.log2(len(counts[0])):.1f}; clients hold {min(sizes)} to {max(sizes)} images. "
-        f"{partition.leak_audit(images)}"
-    )
-    return {"held.held": rows, "say.say": ["", note, ""]}
-
-
-def partition(make: Callable, labels, classes, images=None, start: float = 0.5, leaving: Sequence[int] = ()) -> Explorer:
-    """α alone: who holds what, for partitions ``make(alpha)`` of ``labels``; who is ``leaving`` is marked."""
-    values = tuple(sorted({*ALPHA_GRID, start}))
-    compute = lambda alpha: partition_frame(make(alpha), labels, images, leaving)
-    frames = {alpha: compute(alpha) for alpha in values}
-    part = lambda name: Part(("alpha",), {(alpha,): frame[name] for alpha, frame in frames.items()})
-    panels = (
-        Panel("held", "Images of each client by class", {"held": part("held.held")}, {"classes": list(map(str, classes))}),
-        Panel("say", "In words", {"say": part("say.say")}),
-    )
-    knob = Knob("alpha", ALPHA, values, start, stops=ALPHA_STOPS)
-    presets = {"almost one class a client": {"alpha": 0.01}, "as in the papers": {"alpha": 0.5}, "even": {"alpha": math.inf}}
-    presets = {name: setting for name, setting in presets.items() if setting["alpha"] in values}
-    note = (
-        "A bar is a client, as long as it holds images; at the right, how many, and the entropy of its labels: 0 bits for a single class."
-    )
-    return Explorer("partition", "Who holds what", [View("partition", (knob,), panels, note, presets, compute=compute)])
+def _of_report(report, candidate: str) -> Frame:
+    """What the panels of :func:`view` show of one candidate of a report on one case."""
+    groups = report.groups
+    rows = {name: groups[groups.candidate == name].to_dict("records") for name in (grid.ORIGINAL, candidate)}
+    for each in rows.values():
+        for row in each:
+            row["difference"] = row["accuracy"] - row["retrained"]
+    summary = report.summary.set_index("candidate")
+    test = {name: 100 * float(summary.test_accuracy[name]) for name in (grid.ORIGINAL, grid.RETRAINED, candidate)}
+    spread = 200 * float(summary.test_accuracy_std[grid.RETRAINED])
+    near = [test[grid.RETRAINED] - spread, test[grid.RETRAINED] + spread]
+    base = [
+        [100 * row["retrained"], *(100 * (row["retrained"] + sign * row["margin"]) for sign in (-1, 1)), 100 * row["accuracy"]]
+        for row in rows[grid.ORIGINAL]
+    ]
+    own = [
+        [100 * row["accuracy"], *(100 * (row["retrained"] + row[end]) for end in ("low", "high")), row["answer"] or ""]
+        for row in rows[candidate]
+    ]
+    word = grid.in_a_word(rows[candidate], rows[grid.ORIGINAL]) if all(row["answer"] for row in rows[candidate]) else ""
+    return {
+        "say.say": [word, report.verdict(candidate), {grid.AS: "=", grid.OPEN: "?"}.get(word, "≠")],
+        "rows.base": [*base, [test[grid.RETRAINED], *near, test[grid.ORIGINAL]]],
+        "rows.own": [*own, [test[candidate], test[candidate], test[candidate], ""]],
+    }
 
 
 # ---- two methods side by side, and a reader's own results
@@ -213,19 +202,20 @@ def _closer(report, names: list[str]) -> dict[str, dict[str, str]]:
 
 
 def sweep(result, title: str = "What the sweep found") -> Explorer:
-    """The rows of a :class:`~fucore.runs.sweep.Sweep` whose ``work`` returned shares in 0..1: a knob for each parameter that varies."""
+    """What the ``work`` of a :class:`~fucore.runs.sweep.Sweep` returned in 0..1: a knob for each parameter that varies, mean and range over the seeds.
+
+    Raises ``FucoreError`` where nothing finished, nothing varies or nothing lies in 0..1.
+    """
     table = result.table
     require(len(table) > 0, "the sweep has no finished row to show.")
-    numeric = [name for name in table if table[name].dtype.kind in "fiu"]
-    shares = [name for name in numeric if table[name].between(0, 1).all() and table[name].nunique() > 1 and not name.startswith("seed")]
-    points = [name for name in table if name not in shares and table[name].nunique() > 1 and name != "seed"]
-    shares = [name for name in shares if name not in points]
+    points = [name for name in result.parameters if table[name].nunique() > 1 and name != "seed"]
+    numeric = [name for name in table if name not in result.parameters and table[name].dtype.kind in "fiu"]
+    shares = [name for name in numeric if table[name].between(0, 1).all()]
     require(bool(points) and bool(shares), "an explorer needs a parameter that varies and a result in 0..1, such as an accuracy.")
     knobs = tuple(_knob_of(name, sorted(table[name].unique().tolist())) for name in points)
-    frames, held = {}, table.groupby(points, sort=False)
-    for values, rows in held:
-        key = tuple(values) if isinstance(values, tuple) else (values,)
-        frames[key] = [[100 * rows[name].mean(), 100 * rows[name].min(), 100 * rows[name].max(), ""] for name in shares]
+    frames: dict[tuple, list] = {key: [] for key in itertools.product(*(knob.values for knob in knobs))}  # what failed stays empty
+    for key, rows in table.groupby(points, sort=False):
+        frames[tuple(key)] = [[100 * rows[name].mean(), 100 * rows[name].min(), 100 * rows[name].max(), ""] for name in shares]
     return Explorer("sweep", title, [_sweep_view(knobs, points, shares, frames)])
 
 
@@ -234,11 +224,55 @@ def _knob_of(name: str, values: list) -> Knob:
 
 
 def _sweep_view(knobs: tuple[Knob, ...], points: list[str], shares: list[str], frames: dict) -> View:
-    mean = [sum(frame[place][0] for frame in frames.values()) / len(frames) for place in range(len(shares))]
+    done = [frame for frame in frames.values() if frame]
+    mean = [sum(frame[place][0] for frame in done) / len(done) for place in range(len(shares))]
     base = Part((), {(): [[value, value, value, None] for value in mean]})
     fixed = {"rows": shares, "own": ["own"], "names": {"own": "this setting"}}
     marks = (("own", "this setting, from the least to the most over its rows"), ("reference", "mean of all settings"))
     return View("sweep", knobs, (Panel("rows", "In per cent", {"base": base, "own": Part(tuple(points), frames)}, fixed, marks),))
+
+
+def silenced(effects, counts: Sequence[int], total: int, kinds: dict[str, str]) -> Explorer:
+    """How many units are silenced, and chosen how: side effects on the asked class and on others.
+
+    ``effects``: of :func:`~fucore.evaluation.clients.side_effects`, rows ``Original``, ``Retrained`` and, for each of ``kinds`` (name of the rows to
+    words) and ``counts``, such as ``FedCCCU 2``; ``total``: how many units there are.
+    """
+    columns = ("asked", "others_class", "other_classes")
+    at = lambda name: [100 * float(effects.loc[name, column]) for column in columns]
+    base = [[true, true, true, before] for true, before in zip(at("Retrained"), at("Original"))]
+    own = {
+        (f"{count} of {total}", words): [[value, value, value, ""] for value in at(f"{name} {count}")]
+        for name, words in kinds.items()
+        for count in counts
+    }
+    said = {key: ["", _of_silencing(key[1], [row[0] for row in rows], base[0][0]), ""] for key, rows in own.items()}
+    labels = tuple(f"{count} of {total}" for count in counts)
+    ways = tuple(kinds.values())
+    knobs = (Knob("units", "units silenced", labels, labels[len(labels) // 2]), Knob("by", "chosen by", ways, ways[0], "choice"))
+    rows = {"rows": ["asked class", "lost elsewhere", "others lost"], "own": ["own"], "names": {"own": "this choice"}}
+    marks = (("own", "this choice"), ("reference", "retrained"), ("start", "before"))
+    parts = {"base": Part((), {(): base}), "own": Part(("units", "by"), own)}
+    panels = (
+        Panel("rows", "Accuracy on the asked class at its client; points lost on it elsewhere, and on other classes", parts, rows, marks),
+        Panel("say", "In words", {"say": Part(("units", "by"), said)}),
+    )
+    return Explorer("silenced", "Which units, and how many?", [View("units", knobs, panels)])
+
+
+def _of_silencing(by: str, values: list[float], retrained: float) -> str:
+    asked, elsewhere, others = values
+    place = (
+        "below retraining: damage, not forgetting"
+        if asked < retrained - 2
+        else "above retraining"
+        if asked > retrained + 2
+        else "as retraining"
+    )
+    return (
+        f"Chosen by {by}: {asked:.0f} % on the asked class, {place} ({retrained:.0f} %); "
+        f"other clients lose {elsewhere:.0f} points on the class and {others:.0f} on other classes."
+    )
 
 
 def explorer(results, **options) -> Explorer:
@@ -248,45 +282,3 @@ def explorer(results, **options) -> Explorer:
     if hasattr(results, "table") and hasattr(results, "failures"):
         return sweep(results, **options)
     raise FucoreError(f"an explorer shows a report (fu.compare) or a sweep (fu.sweep), not {type(results).__name__}.")
-
-
-# ---- the idea in one picture
-
-
-def idea_picture(name: str = "cifar10", alpha: float = 0.5) -> str:
-    """The idea of the book as a table of bars, from the kept grid: what each model still knows of the memorized fifth and of the rest."""
-    found = grid.kept(name)
-    away = lambda ratio: abs(1 - found.summary[alpha, f"{ratio:g}"]["forgotten"])
-    best = min(found.ratios, key=away)
-    models = {
-        "original": (grid.ORIGINAL, "knows everything"),
-        "retrained: the truth": (None, "never saw the client"),
-        "unlearned, too little": ("0", "only trained on, ρ = 0"),
-        "unlearned, closest": (f"{best:g}", f"FedMemPrune, ρ = {best:g}"),
-        "unlearned, too much": ("1", "everything reset, ρ = 1"),
-    }
-    truth = _knows(found, alpha, None)
-    body = "".join(_bars(model, words, _knows(found, alpha, candidate), truth) for model, (candidate, words) in models.items())
-    head = "".join(f'<th scope="col">{part}</th>' for part in ("", "the memorized fifth", "the common rest", "test images"))
-    made = found.record["alphas"][f"{alpha:g}"]
-    caption = (
-        f"Right answers, in per cent, on a departed client's images and on test images ({grid.NAMES[name]}, α = {alpha:g}, means of "
-        f"{made['cases']} clients who left; kept results). The green line is retraining: good unlearning ends at it, everywhere."
-    )
-    return f'<div class="fu-idea"><table><caption>{html.escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _knows(found: grid.Grid, alpha: float, candidate: str | None) -> list[float]:
-    """Accuracy in the memorized fifth, in the rest and on test images, 0..1; of the retrained models if there is no candidate."""
-    column = "retrained" if candidate is None else "accuracy"
-    rows = [found.rows[alpha, grid.ALL, candidate or grid.ORIGINAL, group][column] for group in grid.GROUPS]
-    return [sum(rows[:-1]) / len(rows[:-1]), rows[-1], found.summary[alpha, candidate or grid.RETRAINED]["test_accuracy"]]
-
-
-def _bars(name: str, words: str, values: list[float], truth: list[float]) -> str:
-    cells = "".join(
-        f'<td><span class="fu-bar"><i style="width:{100 * value:.0f}%"></i><u style="left:{100 * true:.0f}%"></u></span>{100 * value:.0f}</td>'
-        for value, true in zip(values, truth)
-    )
-    kind = ' class="fu-truth"' if name.startswith("retrained") else ""
-    return f'<tr{kind}><th scope="row">{html.escape(name)}<small>{html.escape(words)}</small></th>{cells}</tr>'

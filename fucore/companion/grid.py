@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import require, require_choice
-from .widgets import Frame, Knob, Panel, Part, View, shown
+from .holders import ALPHA, held_row
+from .widgets import Knob, Panel, Part, View, shown
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 NAMES = {"cifar10": "CIFAR-10", "digits": "embedded digits"}
@@ -29,7 +30,7 @@ GROUPS = {
     "0–80 %": "common 80 %",
 }
 TEST = "test images"
-RHO, ALPHA = "pruning ratio ρ", "Dirichlet α"
+RHO = "pruning ratio ρ"
 MARKS = (("own", "unlearned"), ("reference", "retrained, with the margin"), ("start", "before unlearning"))
 LITTLE, AS, MUCH, OPEN, MIXED = (
     "Too little forgotten",
@@ -70,6 +71,30 @@ class Grid:
     def answer(self, alpha: float, judged: str, ratio: float) -> str:
         """What is said of one setting: only groups count in which the original itself is surely not as retraining, and the common one."""
         return in_a_word(self.group(alpha, judged, ratio), [self.rows[alpha, judged, ORIGINAL, group] for group in GROUPS])
+
+    def speed_up(self, alpha: float, ratio: float) -> float:
+        """How many times sooner than retraining: the median of the cases, 0 if that is never as good."""
+        value = self.summary[alpha, shown(ratio)]["speed_up"]
+        return value if math.isfinite(value) else 0.0
+
+    def forgotten(self, alpha: float, ratio: float):
+        """The share of what was memorized that is forgotten, an :class:`~fucore.evaluation.deciding.Estimate`."""
+        from ..evaluation.deciding import Estimate  # needs scipy, which is not everywhere where grids are read
+
+        return Estimate(*(self.summary[alpha, shown(ratio)][f"forgotten{end}"] for end in ("", "_low", "_high")))
+
+    def table(self):
+        """Answers and shares forgotten, a row a ratio and a column an alpha, in words; a pandas Styler."""
+        import pandas as pd
+
+        def said(alpha: float, ratio: float) -> str:
+            share = self.forgotten(alpha, ratio)
+            return f"{self.answer(alpha, ALL, ratio)}: {share}" if math.isfinite(share.value) else "Nothing to forget"
+
+        cells = {f"α = {shown(alpha)}": [said(alpha, ratio) for ratio in self.ratios] for alpha in self.alphas}
+        rows = [f"ρ = {shown(ratio)}" for ratio in self.ratios]
+        caption = f"{NAMES[self.name]}: what is said, and the share of what was memorized that is forgotten with its 95 % interval (1: as by retraining)"
+        return pd.DataFrame(cells, index=rows).style.set_uuid(f"answers_{self.name}").set_caption(caption)
 
 
 def in_a_word(own: list[dict], before: list[dict]) -> str:
@@ -165,18 +190,13 @@ def view(name: str, alpha: float | None = None, *, compact: bool = False, comput
 
 
 def _note(grid: Grid, alphas: Iterable[float]) -> str:
-    made, counts = grid.record, [grid.record["alphas"][shown_alpha(alpha)] for alpha in alphas]
+    made, counts = grid.record, [grid.record["alphas"][f"{alpha:g}"] for alpha in alphas]
     many = lambda key: " to ".join(map(str, sorted({min(each[key] for each in counts), max(each[key] for each in counts)})))
     return (
         f"Kept results: {made['clients']} clients, network {made['model']}, {made['rounds']} rounds of training, {made['recovery']} of unlearning. "
         f"All cases: {many('cases')} clients who left, one at a time, of {many('originals')} originals for each α, "
         f"{many('retrained')} retrained models for each; 95 % intervals. = as retraining, to within the margin; ≠ different; ? more cases would have to tell."
     )
-
-
-def shown_alpha(alpha: float) -> str:
-    """An alpha as the script writes it."""
-    return f"{alpha:g}"
 
 
 def _base(grid: Grid, alpha: float, mode: str) -> list:
@@ -229,17 +249,6 @@ def _held(grid: Grid, alpha: float) -> list[dict]:
     ]
 
 
-def held_row(name: str, counts: list[int], leaving: bool = False) -> dict:
-    """One client of the panel ``held``: how many images of each class, and the entropy of its labels in bits."""
-    return {"name": name, "counts": counts, "text": f"{sum(counts)} · {entropy(counts):.1f} bits", "leaving": leaving}
-
-
-def entropy(counts) -> float:
-    """Entropy in bits of the mixture of classes with these counts; 0 for nobody and for one class."""
-    total = sum(counts)
-    return max(0.0, -sum(count / total * math.log2(count / total) for count in counts if count)) if total else 0.0
-
-
 def _retraining(grid: Grid, alpha: float) -> list[dict]:
     return [line("retraining", "reference", grid.rounds[alpha, RETRAINED])]
 
@@ -260,33 +269,3 @@ def _range(grid: Grid, alphas: Iterable[float]) -> list[float]:
 
 def _right(grid: Grid, ratio: float, alpha: float) -> str:
     return grid.walls[alpha]["right"][shown(ratio)]
-
-
-# ---- a notebook's own runs
-
-
-def of_report(report, candidate: str) -> Frame:
-    """What the panels of :func:`view` show of one candidate of a report on one case."""
-    groups = report.groups
-    rows = {name: groups[groups.candidate == name].to_dict("records") for name in (ORIGINAL, candidate)}
-    for each in rows.values():
-        for row in each:
-            row["difference"] = row["accuracy"] - row["retrained"]
-    summary = report.summary.set_index("candidate")
-    test = {name: 100 * float(summary.test_accuracy[name]) for name in (ORIGINAL, RETRAINED, candidate)}
-    spread = 200 * float(summary.test_accuracy_std[RETRAINED])
-    near = [test[RETRAINED] - spread, test[RETRAINED] + spread]
-    base = [
-        [100 * row["retrained"], *(100 * (row["retrained"] + sign * row["margin"]) for sign in (-1, 1)), 100 * row["accuracy"]]
-        for row in rows[ORIGINAL]
-    ]
-    own = [
-        [100 * row["accuracy"], *(100 * (row["retrained"] + row[end]) for end in ("low", "high")), row["answer"] or ""]
-        for row in rows[candidate]
-    ]
-    word = in_a_word(rows[candidate], rows[ORIGINAL]) if all(row["answer"] for row in rows[candidate]) else ""
-    return {
-        "say.say": [word, report.verdict(candidate), {AS: "=", OPEN: "?"}.get(word, "≠")],
-        "rows.base": [*base, [test[RETRAINED], *near, test[ORIGINAL]]],
-        "rows.own": [*own, [test[candidate], test[candidate], test[candidate], ""]],
-    }

@@ -177,7 +177,7 @@ class Explorer:
 
     def to_html(self) -> str:
         """The explorer as self-contained HTML: works without a kernel and without a network, and prints as a table."""
-        text = json.dumps(self.as_data(), ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+        text = json.dumps(self.as_data(), ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
         start = 'render({ model: { get: () => JSON.parse(el.querySelector("script").textContent) }, el });'
         script = f'const el = document.getElementById("{self.name}");\n{front("js").replace(EXPORT, start)}'
         return (
@@ -213,7 +213,8 @@ class Explorer:
         bundle = {"text/plain": repr(self), "text/html": self.to_html()}
         # FUCORE_RECORDING: a recorded notebook keeps no widget, for no kernel will answer it
         if any(view.compute for view in self.views) and os.environ.get("FUCORE_RECORDING") != "1" and _has_kernel():
-            bundle |= {key: value for key, value in self.live()._repr_mimebundle_()[0].items() if key != "text/plain"}
+            made = self.live()._repr_mimebundle_() or ({}, {})
+            bundle |= {key: value for key, value in made[0].items() if key != "text/plain"}
         return bundle
 
     def __repr__(self) -> str:

@@ -44,10 +44,11 @@ USUAL: Any = type("UsualStore", (), {"__repr__": lambda self: "Store()"})()
 
 @dataclass(frozen=True)
 class Sweep:
-    """``table``: one row a finished point, its parameters and what ``work`` returned; ``failures``: (point, what happened) of the others."""
+    """``table``: one row a finished point, its ``parameters`` (names) and what ``work`` returned; ``failures``: (point, what happened) of the others."""
 
     table: pd.DataFrame
     failures: list[tuple[dict, str]] = field(default_factory=list)
+    parameters: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         lines = [f"{len(self.table)} finished, {len(self.failures)} failed", *(f"{point}: {reason}" for point, reason in self.failures)]
@@ -88,7 +89,8 @@ def sweep(work: Callable[..., dict], points, *, jobs: int | None = None, store: 
         else:
             failures[key] = str(failure)
     table = pd.DataFrame([{**point, **rows[key]} for key, point in zip(keys, points) if key in rows])
-    result = Sweep(table, [(todo[key], reason) for key, reason in failures.items()])
+    names = tuple(dict.fromkeys(name for point in points for name in point))
+    result = Sweep(table, [(todo[key], reason) for key, reason in failures.items()], names)
     if failures:
         warnings.warn(
             f"{len(failures)} of {len(set(keys))} points failed; see .failures, mend the cause and run the same sweep again.", stacklevel=2
