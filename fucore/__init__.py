@@ -11,7 +11,7 @@ from .data.partition import Partition
 from .data.planting import plant
 from .data.sources import load
 from .errors import FucoreError
-from .evaluation import METRICS, MethodReport, Reference, Report, compare, metric, reference
+from .evaluation import METRICS, MethodReport, Reference, Report, compare, metric, reference, step_by_step
 from .federation import models
 from .federation.case import Case, case, cases
 from .federation.federation import Federation
@@ -24,5 +24,5 @@ from .unlearning import METHODS, method, unlearn
 
 __all__ = [
     "METHODS", "METRICS", "Case", "Cost", "Dataset", "FedAvg", "Federation", "FucoreError", "Hooks", "LocalTraining", "MethodReport", "Partition", "Preprocessing", "Reference", "Report", "Request",
-    "Run", "Server", "Split", "Step", "Store", "Sweep", "case", "cases", "compare", "domains", "explorers", "findings", "forget", "from_arrays", "load", "method", "metric", "models", "papers", "params", "partition", "plant", "reference", "results", "sweep", "unlearn", "widgets",
+    "Run", "Server", "Split", "Step", "Store", "Sweep", "case", "cases", "compare", "domains", "explorers", "findings", "forget", "from_arrays", "load", "method", "metric", "models", "papers", "params", "partition", "plant", "reference", "results", "step_by_step", "sweep", "unlearn", "widgets",
 ]  # fmt: skip
