@@ -16,7 +16,13 @@ from fucore.unlearning import METHODS
 LABELS = np.tile(np.arange(5), 20)
 CLIENTS = iid(LABELS, 4)
 FIRST, SECOND = fu.forget.client(0), fu.forget.client(1)
-KINDS = (fu.forget.client(1), fu.forget.clients(0, 2), fu.forget.classes(3), fu.forget.class_of_client(2, 1), fu.forget.examples([3, 50, 7]))
+KINDS = (
+    fu.forget.client(1),
+    fu.forget.clients(0, 2),
+    fu.forget.classes(3),
+    fu.forget.class_of_client(2, 1),
+    fu.forget.examples([3, 50, 7]),
+)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +156,9 @@ def test_methods_that_need_what_is_gone_say_so(trained):
         with pytest.raises(fu.FucoreError, match=f"{name} needs every client's updates.* with first_request . second_request"):
             fu.unlearn(name, first, SECOND)
     for name, parameters in (("knot", {}), ("fedau", {"mode": "during"})):
-        with pytest.raises(fu.FucoreError, match=f"{name} needs a training of its own with everybody, before anyone asked, and cannot go on"):
+        with pytest.raises(
+            fu.FucoreError, match=f"{name} needs a training of its own with everybody, before anyone asked, and cannot go on"
+        ):
             fu.unlearn(name, first, SECOND, **parameters)
 
 

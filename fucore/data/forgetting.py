@@ -93,7 +93,9 @@ class Request:
 
     def __or__(self, other: Request) -> Request:
         """What either asks for, whichever comes first: ``client(0) | client(1)`` is ``clients(0, 1)``."""
-        return _union(*self._parts, *require_kind("what to forget besides", other, Request, "a request, such as fu.forget.client(1)")._parts)
+        return _union(
+            *self._parts, *require_kind("what to forget besides", other, Request, "a request, such as fu.forget.client(1)")._parts
+        )
 
     @property
     def _parts(self) -> tuple[Request, ...]:
