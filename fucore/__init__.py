@@ -11,12 +11,13 @@ from .data.partition import Partition
 from .data.planting import plant
 from .data.sources import load
 from .errors import FucoreError
-from .evaluation import METRICS, MethodReport, Reference, Report, compare, metric, reference, step_by_step
+from .evaluation import METRICS, MethodReport, Reference, Report, compare, examples_table, metric, reference, step_by_step
 from .federation import models
 from .federation.case import Case, case, cases
 from .federation.federation import Federation
 from .federation.server import FedAvg, Server
 from .federation.training import Hooks, LocalTraining, Preprocessing, Step
+from .printing import save_figure
 from .runs.run import Cost, Run
 from .runs.store import Store
 from .runs.sweep import Sweep, sweep
@@ -24,5 +25,5 @@ from .unlearning import METHODS, method, unlearn
 
 __all__ = [
     "METHODS", "METRICS", "Case", "Cost", "Dataset", "FedAvg", "Federation", "FucoreError", "Hooks", "LocalTraining", "MethodReport", "Partition", "Preprocessing", "Reference", "Report", "Request",
-    "Run", "Server", "Split", "Step", "Store", "Sweep", "case", "cases", "compare", "domains", "explorers", "findings", "forget", "from_arrays", "load", "method", "metric", "models", "papers", "params", "partition", "plant", "reference", "results", "step_by_step", "sweep", "unlearn", "widgets",
+    "Run", "Server", "Split", "Step", "Store", "Sweep", "case", "cases", "compare", "domains", "examples_table", "explorers", "findings", "forget", "from_arrays", "load", "method", "metric", "models", "papers", "params", "partition", "plant", "reference", "results", "save_figure", "step_by_step", "sweep", "unlearn", "widgets",
 ]  # fmt: skip
