@@ -7,6 +7,7 @@ from .data import forgetting as forget
 from .data.arrays import from_arrays
 from .data.dataset import Dataset, Split
 from .data.forgetting import Request
+from .data.gathered import from_huggingface, from_torch
 from .data.partition import Partition
 from .data.planting import plant
 from .data.sources import load
@@ -25,5 +26,5 @@ from .unlearning import METHODS, method, unlearn
 
 __all__ = [
     "METHODS", "METRICS", "Case", "Cost", "Dataset", "FedAvg", "Federation", "FucoreError", "Hooks", "LocalTraining", "MethodReport", "Partition", "Preprocessing", "Reference", "Report", "Request",
-    "Run", "Server", "Split", "Step", "Store", "Sweep", "case", "cases", "compare", "domains", "examples_table", "explorers", "findings", "forget", "from_arrays", "load", "method", "metric", "models", "papers", "params", "partition", "plant", "reference", "results", "save_figure", "step_by_step", "sweep", "unlearn", "widgets",
+    "Run", "Server", "Split", "Step", "Store", "Sweep", "case", "cases", "compare", "domains", "examples_table", "explorers", "findings", "forget", "from_arrays", "from_huggingface", "from_torch", "load", "method", "metric", "models", "papers", "params", "partition", "plant", "reference", "results", "save_figure", "step_by_step", "sweep", "unlearn", "widgets",
 ]  # fmt: skip
