@@ -132,7 +132,7 @@ def _summary(report) -> tuple[str, list[str], list[list[str]]]:
         if f"{name}_low" in summary:
             values, low, high = (scale * summary[f"{name}{end}"] for end in ("", "_low", "_high"))
             columns[head] = ("S", [_number(value, places) for value in values])
-            columns[f"{head}, \\SI{{95}}{{\\percent}}"] = ("c", [_interval(*each, places) for each in zip(low, high)])
+            columns[f"{head}, 95 \\%"] = ("c", [_interval(*each, places) for each in zip(low, high)])
     for metric in shown_metrics():
         if metric.key in summary:
             values = summary[metric.key] * (100 if metric.unit == "%" else 1)
