@@ -8,16 +8,18 @@ from .data import forgetting as forget
 from .data.arrays import from_arrays
 from .data.dataset import Dataset, Split
 from .data.forgetting import Request
+from .data.gathered import from_huggingface, from_torch
 from .data.partition import Partition
 from .data.planting import plant
 from .data.sources import load
 from .errors import FucoreError
-from .evaluation import METRICS, MethodReport, Reference, Report, compare, metric, reference
+from .evaluation import METRICS, MethodReport, Reference, Report, compare, examples_table, metric, reference, step_by_step
 from .federation import models
 from .federation.case import Case, case, cases
 from .federation.federation import Federation
 from .federation.server import FedAvg, Server
 from .federation.training import Hooks, LocalTraining, Preprocessing, Step
+from .printing import save_figure
 from .runs.run import Cost, Run
 from .runs.store import Store
 from .runs.sweep import Sweep, sweep
@@ -25,5 +27,6 @@ from .unlearning import METHODS, method, unlearn
 
 __all__ = [
     "METHODS", "METRICS", "Case", "Cost", "Dataset", "FedAvg", "Federation", "FucoreError", "Hooks", "LocalTraining", "MethodReport", "Partition", "Preprocessing", "Reference", "Report", "Request",
-    "Run", "Server", "Split", "Step", "Store", "Sweep", "case", "cases", "compare", "domains", "explorer", "explorers", "findings", "forget", "from_arrays", "load", "method", "metric", "models", "papers", "params", "partition", "plant", "reference", "results", "sweep", "unlearn", "widgets",
+    "Run", "Server", "Split", "Step", "Store", "Sweep", "case", "cases", "compare", "domains", "examples_table", "explorer", "explorers", "findings", "forget", "from_arrays", "from_huggingface",
+    "from_torch", "load", "method", "metric", "models", "papers", "params", "partition", "plant", "reference", "results", "save_figure", "step_by_step", "sweep", "unlearn", "widgets",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ import torch
 import fucore as fu
 from fucore.evaluation.cost import relearn_epochs, smoothed, speed_up, speed_up_below, target_accuracy, time_to_accuracy
 from fucore.evaluation.fairness import local_fairness
-from fucore.evaluation.report import times, until
+from fucore.evaluation.tidy import times, until
 
 
 @pytest.fixture(scope="module")

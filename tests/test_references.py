@@ -89,7 +89,7 @@ def test_a_method_is_judged_with_nothing_to_retrain(reference, nothing, tmp_path
     assert "14 cases together" in report.legend and "≠" in repr(report) and "φ" in report._repr_html_()
     assert "cannot be told" in report.closer("Nothing", "Original")
     report.save(tmp_path / "judged")
-    assert {path.name for path in tmp_path.iterdir()} == {f"judged.{part}.csv" for part in ("groups", "summary", "cases")}
+    assert {path.name for path in tmp_path.iterdir()} == {"judged.json"} | {f"judged.{part}.csv" for part in ("groups", "summary", "cases")}
     assert len(report.plot().axes[0].get_xticks()) == 5
     with pytest.raises(fu.FucoreError, match="no run in case 1"):
         fu.compare({"Nothing": runs[:1]}, reference)

@@ -250,10 +250,3 @@ def test_methods_may_work_in_place_draw_numbers_and_stay_within_bounds(judged):
 
     finally:
         del METHODS["in place"], METHODS["cheat"]
-
-
-def test_unlearning_twice_is_refused_with_the_cure(judged):
-    original, _, request = judged
-    once = fu.unlearn("fine-tune", original, request, rounds=1)
-    with pytest.raises(fu.FucoreError, match="forget everything at once"):
-        fu.unlearn("fine-tune", once, fu.forget.client(1))

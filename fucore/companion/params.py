@@ -89,7 +89,7 @@ class Parameters(pydantic.BaseModel, extra="forbid", frozen=True):
     @pydantic.field_validator("dataset")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in names() and not name.startswith(("npz:", "folder:")):
+        if name not in names() and not name.startswith(("npz:", "folder:", "hf:")):
             raise ValueError("unknown")
         return name
 

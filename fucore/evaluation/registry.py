@@ -57,6 +57,11 @@ class Metric:
 METRICS: dict[str, Metric] = registry("metric")
 
 
+def shown_metrics() -> list[Metric]:
+    """The metrics that are columns of a report."""
+    return [metric for metric in METRICS.values() if metric.column]
+
+
 def metric(
     name: str,
     *,

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from ..errors import require
 from ..federation.case import Case, NotKept
-from ..runs.files import publish
 from ..runs.run import Run
-from . import cost
+from . import cost, saved
 from .deciding import DIFFERENT, OPEN, SAME, answered
 from .gme import assign_groups, group_accuracy, group_names, grouped_memorization
 from .judging import judge_examples
-from .registry import METRICS, Metric
+from .latex import latex
+from .registry import Metric, shown_metrics
+from .tidy import tidy, times, until
+
+KIND = "fucore report 1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +29,7 @@ class Report:
     ``groups``: tidy table of :func:`~fucore.evaluation.gme.grouped_memorization` with the answers of
     :func:`~fucore.evaluation.deciding.answered`, original and retrained included.  ``summary``: one row a candidate with test and
     forget accuracy, their spread over runs, local fairness, cost and speed-up.  ``scores``: memorization scores of the forgotten
-    examples, in the order of ``indices``.
+    examples, in the order of ``indices``.  ``origin``: versions, data, federation, seeds and runs behind it.
     """
 
     groups: pd.DataFrame
@@ -37,6 +39,7 @@ class Report:
     leak: str
     protocol: str
     retrained_models: int
+    origin: dict = field(default_factory=dict, repr=False)
 
     def table(self) -> pd.DataFrame:
         """Table 1's layout: accuracy (gap) in per cent and the answer for each group.
@@ -59,11 +62,14 @@ class Report:
         table.index.name = None
         return table
 
-    def plot(self, axes=None):
-        """Accuracy in each group with intervals, one colour a candidate, retraining as a band; returns the figure."""
-        from ..plots import group_figure  # matplotlib is slow to import
+    def plot(self, axes=None, *, width: str | None = None):
+        """Accuracy in each group with intervals, one colour a candidate, retraining as a band; returns the figure.
 
-        return group_figure(self, axes)
+        ``width``: ``"column"`` or ``"page"`` of a paper, see :func:`~fucore.printing.fitted`.
+        """
+        from .. import plots, printing  # matplotlib is slow to import
+
+        return printing.fitted(plots.group_figure(self, axes), width)
 
     def verdict(self, candidate: str) -> str:
         """One sentence: in which groups this model is as a retrained one, in which not, and where that cannot be told."""
@@ -74,16 +80,26 @@ class Report:
         return f"{candidate}, this model against retraining: {in_words(rows)}."
 
     def save(self, stem) -> None:
-        """Write ``<stem>.groups.csv``, ``<stem>.summary.csv`` and ``<stem>.json`` (everything, with the scores)."""
-        publish(f"{stem}.groups.csv", self.groups.to_csv(index=False))
-        publish(f"{stem}.summary.csv", self.summary.to_csv(index=False))
-        record = {"protocol": self.protocol, "retrained_models": self.retrained_models, "leak_audit": self.leak}
-        record |= {
-            "groups": json.loads(self.groups.to_json(orient="records")),
-            "summary": json.loads(self.summary.to_json(orient="records")),
-        }
+        """Write ``<stem>.json`` (everything, with where it comes from), and for other programs ``<stem>.groups.csv`` and ``<stem>.summary.csv``."""
+        record = {"origin": self.origin, "protocol": self.protocol, "retrained_models": self.retrained_models, "leak": self.leak}
         record |= {"indices": self.indices.tolist(), "scores": self.scores.tolist()}
-        publish(f"{stem}.json", json.dumps(record, indent=1) + "\n")
+        saved.write(stem, KIND, {"groups": self.groups, "summary": self.summary}, record)
+
+    @staticmethod
+    def load(stem) -> Report:
+        """Read what :meth:`save` wrote, every number to the last bit; raises ``FucoreError`` if it is damaged or something else."""
+        names = ("indices", "scores", "leak", "protocol", "retrained_models", "origin")
+        tables, told = saved.read(stem, KIND, ("groups", "summary"), names)
+        told |= {"indices": np.array(told["indices"], dtype=np.int64), "scores": np.array(told["scores"], dtype=np.float64)}
+        return Report(**tables, **told)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """All numbers in one table, a row a candidate and group; what the columns are: :data:`~fucore.evaluation.tidy.COLUMNS`."""
+        return tidy(self.groups, self.summary)
+
+    def to_latex(self, part: str = "groups", *, caption: str | None = None, label: str = "") -> str:
+        """:meth:`table` in LaTeX, ``part`` ``"groups"`` or ``"summary"`` of it, see :func:`~fucore.evaluation.latex.latex`."""
+        return latex(self, part, caption, label)
 
     @property
     def legend(self) -> str:
@@ -126,7 +142,8 @@ def report_on(
     groups["order"] = groups.candidate.map({name: place for place, name in enumerate(groups_of)})
     groups = groups.sort_values("order", kind="stable").drop(columns="order").reset_index(drop=True)
     summary = pd.DataFrame([_summary(name, runs, case) for name, runs in groups_of.items()])
-    return Report(groups, summary, case.forgotten, judges.scores, str(case.leak_audit), protocol, len(case.retrained))
+    origin = saved.origin_of(case, candidates)
+    return Report(groups, summary, case.forgotten, judges.scores, str(case.leak_audit), protocol, len(case.retrained), origin)
 
 
 def _summary(name: str, runs: Sequence[Run], case: Case) -> dict:
@@ -149,11 +166,6 @@ def _measured(metric: Metric, run: Run, case: Case) -> float:
         return metric(run, case)
     except NotKept:
         return float("nan")
-
-
-def shown_metrics() -> list[Metric]:
-    """The metrics that are columns of a report."""
-    return [metric for metric in METRICS.values() if metric.column]
 
 
 def _retrained_rows(groups: pd.DataFrame) -> pd.DataFrame:
@@ -192,16 +204,6 @@ def in_words(rows: pd.DataFrame) -> str:
     }
     told = [f"{words} in {len(part)} of {len(rows)} groups ({', '.join(part.group)})" for words, part in parts.items() if len(part)]
     return "; ".join(told)
-
-
-def until(spent: float, budget: float) -> str:
-    """Thousands of examples until the target was reached, or more than all that were processed: ``> 37``."""
-    return f"{spent / 1000:.0f}" if np.isfinite(spent) else f"> {budget / 1000:.0f}"
-
-
-def times(speed_up: float, below: float = float("nan")) -> str:
-    """A speed-up in words: ``1.9×``; where the accuracy was not reached ``< 2.1×``, if that much is known, or ``never``."""
-    return f"{speed_up:.1f}×" if speed_up > 0 else f"< {below:.1f}×" if below > 0 else "never"
 
 
 def _std(values: np.ndarray) -> float:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from ..errors import require, require_choice
 from ..federation.case import Case
-from ..runs.files import publish
 from ..runs.fingerprint import hash_tensor
 from ..runs.run import Run
+from . import saved
 from .deciding import Estimate, closer, confidence_half_width, distance
+from .latex import latex
 from .pooling import ORIGINAL, RETRAINED, by_original, differences, pooled, share_of_tail
-from .report import Report, in_html, in_words, report_on, shown_metrics, times, until
+from .registry import shown_metrics
+from .report import Report, in_html, in_words, report_on
+from .tidy import tidy, times, until
+
+KIND = "fucore report of several cases 1"
+PARTS = ("groups", "summary", "cases")
+#: What of the origin is the same for all cases.
+_SHARED = ("fucore", "torch", "python", "machine", "data", "data_sha256")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +34,13 @@ class MethodReport:
     candidate: ``distance`` to retraining over groups and ``forgotten``, the share of what there was to forget in the tail groups, each
     with ``_low`` and ``_high``; means over originals of what :class:`~fucore.evaluation.report.Report` tells, and ``test_low`` and
     ``test_high`` of the difference in test accuracy.  ``cases``: accuracies by ``case`` with its ``original`` and number of retrained
-    ``models``, from which all of it follows.
+    ``models``, from which all of it follows.  ``origin``: versions, data, and of each case its federation, seeds and runs.
     """
 
     groups: pd.DataFrame
     summary: pd.DataFrame
     cases: pd.DataFrame
+    origin: dict = field(default_factory=dict, repr=False)
 
     def table(self) -> pd.DataFrame:
         """One row a candidate; in each group accuracy in per cent, its difference to retraining ± the half width of its interval, and the answer."""
@@ -75,16 +84,32 @@ class MethodReport:
         told = f"{near} is closer to retraining than {far}"
         return told if seen.excludes(0) else f"which of {one} and {other} is closer to retraining cannot be told"
 
-    def plot(self, axes=None):
-        """Difference to retraining in each group with its interval, one colour a candidate, the margin as a band; returns the figure."""
-        from ..plots import difference_figure  # matplotlib is slow to import
+    def plot(self, axes=None, *, width: str | None = None):
+        """Difference to retraining in each group with its interval, one colour a candidate, the margin as a band; returns the figure.
 
-        return difference_figure(self, axes)
+        ``width``: ``"column"`` or ``"page"`` of a paper, see :func:`~fucore.printing.fitted`.
+        """
+        from .. import plots, printing  # matplotlib is slow to import
+
+        return printing.fitted(plots.difference_figure(self, axes), width)
 
     def save(self, stem) -> None:
-        """Write ``<stem>.groups.csv``, ``<stem>.summary.csv`` and ``<stem>.cases.csv``."""
-        for name in ("groups", "summary", "cases"):
-            publish(f"{stem}.{name}.csv", getattr(self, name).to_csv(index=False))
+        """Write ``<stem>.json`` (everything, with where it comes from), and for other programs ``<stem>.<name>.csv`` of the three tables."""
+        saved.write(stem, KIND, {name: getattr(self, name) for name in PARTS}, {"origin": self.origin})
+
+    @staticmethod
+    def load(stem) -> MethodReport:
+        """Read what :meth:`save` wrote, every number to the last bit; raises ``FucoreError`` if it is damaged or something else."""
+        tables, told = saved.read(stem, KIND, PARTS, ("origin",))
+        return MethodReport(**tables, **told)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """All numbers in one table, a row a candidate and group; what the columns are: :data:`~fucore.evaluation.tidy.COLUMNS`."""
+        return tidy(self.groups, self.summary)
+
+    def to_latex(self, part: str = "groups", *, caption: str | None = None, label: str = "") -> str:
+        """:meth:`table` in LaTeX, ``part`` ``"groups"`` or ``"summary"`` of it, see :func:`~fucore.evaluation.latex.latex`."""
+        return latex(self, part, caption, label)
 
     def closest(self) -> pd.DataFrame:
         """For each candidate, its ``distance`` to retraining and who is surely closer, in place of ranks.
@@ -104,7 +129,7 @@ class MethodReport:
         """The same report of some candidates, in this order, beside original and retrained."""
         order = [ORIGINAL, RETRAINED, *(require_choice("candidate", name, list(self.summary.candidate)) for name in candidates)]
         chosen = lambda table: pd.concat([table[table.candidate == name] for name in order], ignore_index=True)
-        return MethodReport(chosen(self.groups), chosen(self.summary), chosen(self.cases))
+        return MethodReport(chosen(self.groups), chosen(self.summary), chosen(self.cases), self.origin)
 
     def _differences(self) -> dict[str, np.ndarray]:
         by_case = [rows for _, rows in self.cases.groupby("case")]
@@ -141,7 +166,9 @@ def report_on_several(candidates: dict[str, list[Run]], cases: Sequence[Case]) -
         report.groups.loc[report.groups.candidate != RETRAINED, known].assign(case=place, original=original, models=report.retrained_models)
         for place, (report, original) in enumerate(zip(reports, originals))
     ]
-    return MethodReport(pooled(parts, originals), _summary(reports, originals), pd.concat(parts, ignore_index=True))
+    each = [{key: value for key, value in report.origin.items() if key not in _SHARED} for report in reports]
+    origin = {key: reports[0].origin[key] for key in _SHARED} | {"cases": each}
+    return MethodReport(pooled(parts, originals), _summary(reports, originals), pd.concat(parts, ignore_index=True), origin)
 
 
 def _by_case(name: str, runs: Sequence[Run], cases: Sequence[Case]) -> list[list[Run]]:

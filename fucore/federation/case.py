@@ -25,7 +25,7 @@ from .identity import can_be_told
 
 SAMPLE = 256
 #: What may differ between a case's runs without making them different trainings.
-_INCIDENTAL = ("model_fingerprint", "code", "torch")
+_INCIDENTAL = ("model_fingerprint", "code", "torch", "partition")  # the last is a name: who holds what is compared by its hash
 #: What of a federation determines how a run's weights see an example.
 _LOOKING = ("model_fingerprint", "scale", "classes", "preprocessing", "kinds", "arithmetic", "device", "precision", "code", "torch")
 
@@ -51,6 +51,10 @@ class Case:
         require(isinstance(self.original, Run), "original must be one run: Case(original, retrained, request).")
         require(not isinstance(self.retrained, Run), "retrained must be a list of runs: federation.without(request).train_many(...).")
         require_kind("request", self.request, Request, "what must be forgotten, such as fu.forget.client(0)")
+        require(
+            "method" not in self.original.config,
+            "the original is itself unlearned: give the run that everybody trained, and all that must be gone, first_request | second_request.",
+        )
         object.__setattr__(self, "retrained", tuple(as_list(self.retrained)))
         require(
             all(isinstance(run, Run) for run in self.retrained),
@@ -137,7 +141,7 @@ class Case:
         return self._seen[key][0]
 
     def is_of(self, run: Run) -> bool:
-        """Whether a run was unlearned in this case: from its original, for its request."""
+        """Whether a run was unlearned in this case: from its original, for its request, at once or one after another."""
         asked = run.config.get("original"), run.config.get("request")
         return asked == (self._original_hash, plain(self.request))
 

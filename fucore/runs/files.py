@@ -65,8 +65,13 @@ def write_atomically(path: pathlib.Path, content: bytes) -> None:
 
 def publish(path: str | os.PathLike, text: str) -> None:
     """Write a text file that the user asked for, whole or not at all; raises ``FucoreError`` with the reason if it cannot be written."""
+    publish_bytes(path, text.encode())
+
+
+def publish_bytes(path: str | os.PathLike, content: bytes) -> None:
+    """:func:`publish` for what is no text."""
     try:
-        write_atomically(pathlib.Path(path), text.encode())
+        write_atomically(pathlib.Path(path), content)
     except (OSError, TypeError, ValueError) as error:
         why = reason(error) if isinstance(error, OSError) else first_line(error)
         raise FucoreError(f"{shown(path)} cannot be written ({why}): give the path of a file in a folder that can be written to.") from None

@@ -23,7 +23,10 @@ from .described import Describer
 
 PACKAGE = __name__.partition(".")[0]
 #: Modules that no stored result can depend on; the package itself only passes names on.
-PRESENTATION = (PACKAGE, *(f"{PACKAGE}.{name}" for name in ("_version", "plots", "companion", "companion.widgets", "companion.explorers")))
+PRESENTATION = (
+    PACKAGE,
+    *(f"{PACKAGE}.{name}" for name in ("_version", "plots", "printing", "companion", "companion.widgets", "companion.explorers")),
+)
 
 
 def hash_of(config) -> str:

@@ -1,4 +1,9 @@
-"""Unlearn: check what a method needs, look for an equal run, let it work, keep the result."""
+"""Unlearn: check what a method needs, look for an equal run, let it work, keep the result.
+
+Requests may come one after another: a run that is itself unlearned is unlearned further.  Who left before is gone from the
+federation that the method is given, the run's request is all that is gone by then, and it is judged like a run that forgot all
+of it at once, on a case of the same original: ``fu.Case(original, retrained without both, first | second)``.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ import warnings
 import numpy as np
 import torch
 
-from ..data.forgetting import Request
+from ..data.forgetting import Request, recorded
 from ..errors import FucoreError, first_line, require, require_choice, require_seed, shown
 from ..federation.case import Case
 from ..federation.identity import can_be_told
@@ -24,10 +29,12 @@ from .task import Task
 def unlearn(name: str, original: Run | Case, request: Request | None = None, *, seed: int = 0, **parameters) -> Run:
     """Unlearn ``request`` from ``original``, or that of a case from its original, by the method ``name``.
 
-    ``parameters`` are the method's own (see ``fu.METHODS[name].defaults``).  The result is a ``Run`` whose
-    ``history`` and ``cost`` cover everything the method did; an equal one is taken from the store.
+    ``original`` may itself be the result of :func:`unlearn`: then ``request`` is what is asked next, of those who are still there.
+    ``parameters`` are the method's own (see ``fu.METHODS[name].defaults``).  The result is a ``Run`` whose ``history`` and ``cost``
+    cover everything the method did this time; an equal one is taken from the store.
 
-    Raises ``FucoreError`` for an unknown method or parameter, or when the run lacks what the method needs.
+    Raises ``FucoreError`` for an unknown method or parameter, or when the run lacks what the method needs, as an unlearned one
+    lacks the recorded updates and the preparation of everybody.
     """
     chosen = METHODS[require_choice("method", name, METHODS)]
     if isinstance(original, Case):
@@ -40,11 +47,10 @@ def unlearn(name: str, original: Run | Case, request: Request | None = None, *, 
     federation = original.federation
     if federation is None:
         raise FucoreError("this run does not know its federation: train it again (from the store) with Federation.train.")
-    require(
-        "method" not in original.config,
-        "this run is itself unlearned: forget everything at once from the original, such as fu.forget.clients(1, 2), or retrained clients come back.",
-    )
     require_seed(seed)
+    before = gone(original)
+    if before is not None:  # who left before has no data in the federation that the method is given
+        original = dataclasses.replace(original, federation=federation.without(before))
     check_needs(chosen, original, request)
     settings = {**chosen.defaults, **parameters}
     for key, value in parameters.items():
@@ -55,16 +61,20 @@ def unlearn(name: str, original: Run | Case, request: Request | None = None, *, 
                 f"{key} is {shown(value)}, but a parameter must be a plain value: a number, a text, or a list of these."
             ) from None
     task = Task(original, request, chosen, seed)
+    weights_hash = hash_tensor(original.weights)
     described = {
         "method": name,
         "parameters": settings,
         "seed": seed,
-        "request": dataclasses.asdict(request),
-        "original": hash_tensor(original.weights),
+        "request": dataclasses.asdict(request if before is None else before | request),
+        "original": weights_hash if before is None else original.config["original"],
+        "horizon": original.config["horizon"],
         "remaining": task.remaining.config,
-        "forgotten": federation.config,
+        "forgotten": original.federation.config,
         "code": [source_of(chosen.function), hash_of_code(__name__)],
     }
+    if before is not None:
+        described |= {"asked": dataclasses.asdict(request), "from": weights_hash, "after": original.config}
     config = plain(described)  # as it is read back, so that the key is the hash of what is stored
     store = federation.store
     told = config["code"][0] is not None
@@ -96,6 +106,11 @@ def unlearn(name: str, original: Run | Case, request: Request | None = None, *, 
     return run
 
 
+def gone(run: Run) -> Request | None:
+    """All that a run was unlearned for, or ``None`` for one that was not."""
+    return recorded(run.config["request"]) if "method" in run.config else None
+
+
 def check_needs(chosen: Method, original: Run, request: Request) -> None:
     """Refuse a method where the run or the request lacks what it needs."""
     federation, needs, name = original.federation, chosen.needs, chosen.name
@@ -106,6 +121,11 @@ def check_needs(chosen: Method, original: Run, request: Request) -> None:
     mask = request.mask(federation.data.train.labels, federation.clients)
     labels = federation.data.train.labels.numpy()
     classes = np.isin(labels[held], np.unique(labels[mask])) if mask.any() else np.zeros(len(held), bool)
+    require(
+        "history" not in needs or "method" not in original.config,
+        f"{name} needs {NEEDS['history']}, and cannot go on from a run that is itself unlearned: "
+        "forget all of it at once from the original, with first_request | second_request.",
+    )
     require(
         "history" not in needs or bool(original.config.get("record_updates")),
         f"{name} needs {NEEDS['history']}: train the original with record_updates=True.",

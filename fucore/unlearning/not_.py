@@ -3,6 +3,7 @@
     theta_l <- -theta_l  for l in the chosen layers;   then FedAvg on the remaining clients
 
 It does not look at the forgotten data: whatever is forgotten of a client in particular, recovery forgets.
+Negation is its own inverse: from a run that NoT made, a second request gives the layers back.
 """
 
 from __future__ import annotations

@@ -48,8 +48,13 @@ class Task:
 
     @property
     def everyone(self) -> Federation:
-        """The whole federation, as before the request; raises unless ``needs`` declares ``"preparation"``."""
+        """The whole federation, as before the request; raises unless ``needs`` declares ``"preparation"``, and where somebody left before."""
         self._declared("preparation")
+        require(
+            "method" not in self.original.config,
+            f"{self.method.name} needs {NEEDS['preparation']}, and cannot go on from a run that is itself unlearned: "
+            "forget all of it at once from the original, with first_request | second_request.",
+        )
         return self._federation
 
     @property
@@ -187,7 +192,7 @@ class Task:
             return self.remaining
         mine = [self.remaining]
         mine += [self.departed] if "forgotten data" in self.method.needs else []
-        mine += [self.everyone] if "preparation" in self.method.needs else []
+        mine += [self._federation] if "preparation" in self.method.needs else []
         allowed = np.isin(on.clients.examples, np.concatenate([federation.clients.examples for federation in mine])).all()
         require(
             allowed,
