@@ -16,7 +16,7 @@ from fucore.evaluation.distributions import DISTRIBUTION_METRICS, at_size, compa
 from fucore.evaluation.metrics import calibration, worst
 from fucore.evaluation.metrics.forgetting_quality import CAP, DELTA, epsilons, final_score, forgetting_quality
 from fucore.evaluation.metrics.klom import klom, klom_gaussian
-from fucore.evaluation.metrics.relearning import relearn_time, relearn_times
+from fucore.evaluation.metrics.relearning import relearn_epochs, relearn_times
 from fucore.evaluation.metrics.ulira import ulira, ulira_accuracy
 from fucore.federation.case import NotKept
 
@@ -207,7 +207,7 @@ def test_what_needs_more_than_a_reference_keeps_says_so(given):
     for act in (
         lambda: fu.METRICS["calibration error"](retrained, case),
         lambda: fu.METRICS["worst client, accuracy"](retrained, case),
-        lambda: relearn_time(retrained, case),
+        lambda: relearn_epochs(retrained, case),
     ):
         with pytest.raises(NotKept, match="train a case of your own"):
             act()
@@ -278,20 +278,20 @@ def test_the_floor_of_the_worst_case_is_below_what_the_original_shows():
 
 def test_what_was_never_forgotten_needs_no_time_and_retraining_is_the_floor(judged):
     case = fu.Case(*judged)
-    assert relearn_time(case.original, case) == 0
-    quick, strict = (relearn_time(case.retrained[0], case, margin=margin) for margin in (1.0, 0.0))
-    assert 0 < quick < strict < 20 and relearn_time(case.retrained[0], case) == strict
-    table = relearn_times({"Nothing": case.original}, case).set_index("candidate")
-    assert list(table.index) == ["Retrained", "Nothing"] and table["index"].to_dict() == {"Retrained": 1, "Nothing": 0}
-    assert table.low["Retrained"] < table.passes["Retrained"] < table.high["Retrained"]
+    assert relearn_epochs(case.original, case) == 0 < relearn_epochs(case.retrained[0], case)
+    never = dataclasses.replace(case.original, weights=case.federation.initial_weights(9))
+    assert np.isnan(relearn_epochs(never, case, cap=1))
+    table = relearn_times({"Nothing": case.original, "Never": never}, case, cap=12).set_index("candidate")
+    assert list(table.index) == ["Retrained", "Nothing", "Never"] and table["index"].iloc[:2].to_list() == [1, 0]
+    assert (
+        table.low["Retrained"] <= table.epochs["Retrained"] <= table.high["Retrained"] and table.epochs["Never"] > table.high["Retrained"]
+    )
 
 
-def test_time_between_two_passes_is_that_of_a_straight_line(judged, monkeypatch):
+def test_epochs_are_counted_until_the_original_is_reached(judged, monkeypatch):
+    """Losses as a script: the third epoch is the first that ends at the original's loss."""
     case = fu.Case(*judged)
-    target, before = (case.look(run).loss.mean() for run in (case.original, case.retrained[0]))
-    losses = [before, (before + target) / 2, target - (before - target)]
+    losses = iter([1.0, 3.0, 2.0, 1.5, 1.0, 0.5])  # of the original, of the run, and after each epoch
+    monkeypatch.setattr(fu.Federation, "evaluate", lambda self, weights, split=None: (0.0, next(losses)))
     monkeypatch.setattr(fu.Federation, "train", lambda self, *rounds, start, **options: types.SimpleNamespace(weights=start))
-    for passes, known in ((3, 2 + 0.5 / 1.5), (2, float("inf"))):
-        left = iter(losses)
-        monkeypatch.setattr(fu.Federation, "evaluate", lambda self, weights, split: (0.0, next(left)))
-        assert relearn_time(case.retrained[0], case, passes=passes) == pytest.approx(known)
+    assert relearn_epochs(case.retrained[0], case) == 3

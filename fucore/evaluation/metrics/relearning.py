@@ -1,11 +1,10 @@
 """Relearn time: how soon what was forgotten is known again (Golatkar et al., CVPR 2020; Tarun et al., TNNLS 2023)::
 
     from the unlearned weights train on the forgotten examples alone, until the original's loss on them is reached
-    anamnesis index = time of the unlearned / time of the retrained models       (Chundawat et al., TIFS 2023): 1 as retraining
+    anamnesis index = time of the unlearned models / time of the retrained ones          (Chundawat et al., TIFS 2023): 1 as retraining
 
-Below 1 something is left that makes relearning quicker; above 1 the network was spoilt for these examples.  Time is in passes over the
-forgotten examples, which who was asked makes together, in federated rounds of one local pass each; between two passes the loss is taken to be a
-straight line.  It trains, so no report and no power study computes it unasked, and references, which keep no retrained models, have no floor of it.
+Below 1 something is left that makes relearning quicker; above 1 the network was spoilt for these examples.  It trains, so no report and no power
+study computes it unasked; references, which keep no retrained models, have no floor of it.
 """
 
 from __future__ import annotations
@@ -17,49 +16,43 @@ import numpy as np
 import pandas as pd
 
 from ...data.partition import Partition
-from ...errors import require_number, require_whole
+from ...errors import require_whole
 from ...federation.case import Case
-from ...federation.randomness import derived_seed
 from ...runs.run import Run, listed
-from ...streams import Stream
 
 
-def relearn_time(run: Run, case: Case, *, margin: float = 0.0, passes: int = 20, seed: int = 0) -> float:
-    """Passes until the mean loss on the forgotten examples is at most (1 + ``margin``) times the original's; ``inf`` if not within ``passes``.
+def relearn_epochs(run: Run, case: Case, *, cap: int = 30, rate: float = 0.1, seed: int = 0) -> float:
+    """Epochs of training on the forgotten examples until their mean loss is back at the original model's; NaN after ``cap``.
 
-    Raises ``NotKept`` for a retrained model of a reference.
+    0 if it already is.  The learning rate is ``rate`` times that of training, so that epochs resolve
+    differences.  Raises ``NotKept`` for a retrained model of a reference.
     """
-    require_number("margin", margin, 0.0, 1e9)
-    require_whole("passes", passes, 1)
-    federation, seed = case.federation, derived_seed(seed, Stream.RELEARNING)
-    asked = case.request.departed(federation.data.train.labels, federation.clients)
-    local = dataclasses.replace(federation.local, epochs=1)
-    alone = dataclasses.replace(federation, clients=Partition(asked, "those who were asked"), local=local, participation=1.0, store=None)
-    target = (1 + margin) * case.look(case.original).loss.mean()
-    before = case.look(run).loss.mean()
-    if before <= target:
-        return 0.0
+    require_whole("cap", cap, 1)
     case.logits(run)  # refuses what a reference does not keep
-    theta = run.weights
-    for done in range(passes):
-        theta = alone.train(1, seed, start=theta, first_round=done, horizon=passes, evaluate_every=passes).weights
-        after = alone.evaluate(theta, case.departed)[1]
-        if after <= target:
-            return done + float((before - target) / (before - after))
-        before = after
-    return float("inf")
+    federation, weights, departed = case.federation, run.weights, case.departed
+    goal = federation.evaluate(case.original.weights, departed)[1]
+    if federation.evaluate(weights, departed)[1] <= goal:
+        return 0.0
+    local = dataclasses.replace(federation.local, epochs=1, lr=rate * federation.local.lr)
+    alone = dataclasses.replace(
+        federation, data=dataclasses.replace(federation.data, test=departed), clients=Partition((case.forgotten,)), local=local
+    )
+    for epoch in range(cap):
+        weights = alone.train(1, seed, start=weights, first_round=epoch, keep=False).weights
+        if federation.evaluate(weights, departed)[1] <= goal:
+            return epoch + 1.0
+    return float("nan")
 
 
 def relearn_times(candidates: Mapping[str, Run | Sequence[Run]], case: Case, **options) -> pd.DataFrame:
-    """One row a candidate, "Retrained" first, the floor: ``passes`` (median over its runs), ``low`` and ``high`` (range), and ``index``.
+    """One row a candidate after "Retrained", the floor: ``epochs``, the median over its runs, ``low`` and ``high`` (range), and ``index``.
 
-    ``index``: the anamnesis index, of medians, not means, since a time may be infinite; ``options`` of :func:`relearn_time`.
+    ``index``: the anamnesis index, of medians; what was not relearned took infinitely long.  ``options`` of :func:`relearn_epochs`.
     """
     groups = {"Retrained": list(case.retrained)} | listed(candidates)
-    times = {name: np.array([relearn_time(run, case, **options) for run in runs]) for name, runs in groups.items()}
-    floor = np.median(times["Retrained"])
-    rows = [
-        {"candidate": name, "passes": np.median(each), "low": each.min(), "high": each.max(), "index": np.median(each) / floor}
-        for name, each in times.items()
-    ]
-    return pd.DataFrame(rows)
+    rows = []
+    for name, runs in groups.items():
+        each = np.nan_to_num([relearn_epochs(run, case, **options) for run in runs], nan=np.inf)
+        rows.append({"candidate": name, "epochs": np.median(each), "low": each.min(), "high": each.max()})
+    table = pd.DataFrame(rows)
+    return table.assign(index=table.epochs / table.epochs[0])
