@@ -11,6 +11,7 @@ import torch
 from scipy import stats
 
 import fucore as fu
+from fucore.companion import measures
 from fucore.evaluation import distributions
 from fucore.evaluation.distributions import DISTRIBUTION_METRICS, at_size, compare_distributions, floor, permutation_p
 from fucore.evaluation.metrics import calibration, worst
@@ -167,7 +168,7 @@ def test_wrong_arrays_and_names_are_refused(judged):
     with pytest.raises(fu.FucoreError, match="worse is 0"):
         distributions.distribution_metric("mine", worse=0)
     case = fu.Case(*judged)
-    with pytest.raises(fu.FucoreError, match="other seeds"):
+    with pytest.raises(fu.FucoreError, match="at least 6 retrained models, not 4"):
         compare_distributions({"one": case.original}, case)
     with pytest.raises(fu.FucoreError, match="metric is 'KL'"):
         compare_distributions({"one": case.original}, case, metrics=["KL"])
@@ -189,6 +190,8 @@ def given():
 
 def test_retrained_models_of_a_reference_are_at_their_floor(given):
     case, honest = given
+    with pytest.raises(fu.FucoreError, match="Alone has 2 run.*other seeds"):
+        compare_distributions({"Alone": honest[:2]}, case)
     table = compare_distributions({"Retrained too": honest}, case, draws=30, permutations=99)
     assert list(table.metric) == list(DISTRIBUTION_METRICS) and set(table.models) == {4} and (table.p > 0.01).all()
     assert np.allclose(table.value, table.floor, rtol=0.25, atol=0.1)
@@ -295,3 +298,28 @@ def test_epochs_are_counted_until_the_original_is_reached(judged, monkeypatch):
     monkeypatch.setattr(fu.Federation, "evaluate", lambda self, weights, split=None: (0.0, next(losses)))
     monkeypatch.setattr(fu.Federation, "train", lambda self, *rounds, start, **options: types.SimpleNamespace(weights=start))
     assert relearn_epochs(case.retrained[0], case) == 3
+
+
+# ---- the power study
+
+
+def test_simulated_truths_are_told_as_often_as_they_should_be():
+    table = measures.simulated(models=8, examples=40, experiments=12, draws=39, seed=1).pivot(
+        index="metric", columns="truth", values="told"
+    )
+    assert list(table.columns) == sorted(measures.SIMULATED) and set(table.index) == {*measures.PLAIN, *DISTRIBUTION_METRICS}
+    assert (table["as retraining"] <= 0.34).all() and table.loc["KLOM, Gaussian", "forgotten too much"] > 0.6
+    assert table.loc["accuracy", "as many up as down"] < table.loc["U-LiRA accuracy", "as many up as down"], "one compensates the other"
+
+
+def test_fakes_of_several_originals_are_as_often_wrong_as_retrained_models(judged):
+    case = fu.case(judged[0].federation, judged[2], 3, retrained=6)
+    cases = measures.from_originals(case, case.federation.train_many(3, range(50, 53)))
+    made, right = measures.fakes(cases), np.mean([case.look(run).right.mean() for run in case.retrained])
+    assert len({start.original.config["seed"] for start in cases}) == 3 and not torch.equal(made[0].weights, made[1].weights)
+    assert all(abs(case.look(run).right.mean() - right) < 0.1 for run in made)
+    table = measures.told_apart({"fake": made, "honest": case.retrained[:3]}, case, draws=5, permutations=19)
+    assert len(table) == 2 * (len(measures.PLAIN) + len(DISTRIBUTION_METRICS)) and table.p.between(0.05, 1).all()
+    shown = measures.power_table(pd.concat([table, table.assign(p=1.0)]))
+    assert list(shown.columns) == ["fake", "honest"] and shown.loc["KLOM", "honest"].endswith("), p 1.000")
+    assert "(" not in shown.loc["accuracy", "fake"]

@@ -81,7 +81,8 @@ def told_apart(candidates: Mapping[str, Sequence[Run]], case: Case, draws: int =
 
 
 def power_table(kept: pd.DataFrame) -> pd.DataFrame:
-    """Measures by candidates: in how many cases they are told apart, as ``3 of 4``."""
-    told = kept.assign(told=kept.p <= TOLD).groupby(["metric", "candidate"], sort=False).told
-    words = told.sum().astype(int).astype(str) + " of " + told.size().astype(str)
-    return words.unstack()[list(kept.candidate.unique())].loc[list(kept.metric.unique())].rename_axis(None).rename_axis(columns=None)
+    """Measures by candidates: value (floor) and p, means over cases and the largest p of them."""
+    rows = kept.groupby(["metric", "candidate"], sort=False).agg({"value": "mean", "floor": "mean", "p": "max"})
+    cells = [f"{row.value:.2f}" + ("" if np.isnan(row.floor) else f" ({row.floor:.2f})") + f", p {row.p:.3f}" for row in rows.itertuples()]
+    table = pd.Series(cells, index=rows.index).unstack()
+    return table.loc[list(kept.metric.unique()), list(kept.candidate.unique())].rename_axis(None).rename_axis(columns=None)

@@ -127,17 +127,17 @@ def compare_distributions(
     ``floor``: the measure's means over ``draws`` of so many, of the candidate and of retraining against itself, ``floor_high``: the floor's
     95th percentile (5th where smaller is worse); ``p``: of :func:`permutation_p`, with all models.  ``metrics``: names, by default all of :data:`DISTRIBUTION_METRICS`.
 
-    Works for references given to everybody too, which keep what is needed.  Raises ``FucoreError`` with fewer than 4 retrained models
-    or 2 runs of a candidate.
+    Works for references given to everybody too, which keep what is needed.  Raises ``FucoreError`` with fewer than 6 retrained models or
+    3 runs of a candidate: there are no spreads to compare.
     """
     require_kind("case", case, Case, "a case, such as fu.case(...) makes")
     require_seed(seed)
     chosen = [DISTRIBUTION_METRICS[require_choice("metric", name, DISTRIBUTION_METRICS)] for name in (metrics or DISTRIBUTION_METRICS)]
     retrained = log_odds_of(case.retrained, case, split)
-    require(len(retrained) >= 4, f"the floor of these measures needs at least 4 retrained models, not {len(retrained)}.")
+    require(len(retrained) >= 6, f"the floor of these measures needs at least 6 retrained models, not {len(retrained)}.")
     rows = []
     for name, runs in listed(candidates).items():
-        require(len(runs) >= 2, f"{name} has {len(runs)} run, but a distribution needs several: unlearn with other seeds.")
+        require(len(runs) >= 3, f"{name} has {len(runs)} run(s), but a distribution needs at least 3: unlearn with other seeds.")
         unlearned = log_odds_of(runs, case, split)
         size = min(len(unlearned), len(retrained) // 2)
         for metric in chosen:
