@@ -1,8 +1,8 @@
 """SCRUB: leave the teacher on the forgotten data, obey it on the rest (Kurmanji et al., NeurIPS 2023)::
 
     d(x; theta) = KL(softmax z(x; theta_o) || softmax z(x; theta)),     the teacher is the original
-    max-epoch:  theta climbs    mean over forgotten x of d(x; theta)                                                           Eq. 2
-    min-epoch:  theta descends  mean over remaining (x, y) of  alpha d(x; theta) + gamma CE(x, y; theta)                       Eq. 3
+    max-epoch:  theta climbs    mean over forgotten x of d(x; theta)
+    min-epoch:  theta descends  mean over remaining (x, y) of  alpha d(x; theta) + gamma CE(x, y; theta)
     alternate; after ``max_rounds`` max-epochs only min-epochs
     rewind (SCRUB+R): if in the end more forgotten examples are wrong than they should be, go back to the round in which about as many were
 
@@ -14,7 +14,8 @@ ones; here test images stand in, each class as often as among the forgotten, so 
 The teacher is the student at first, where d has no slope: without dropout and batch normalisation the first max-epoch climbs from
 round-off, which Adam makes large.  The public code has both kinds of epoch share one optimiser of rate 5e-4 with weight decay, and takes d at
 a temperature, times its square: on large data SGD, temperature 4, alpha 0.001, gamma 0.99, 2 max-epochs of 3 with batches of 32
-(the defaults here, but for optimiser and temperature), on small data Adam, 2, 0.5, 1, and 3 of 10.  It has a moving average too, without effect, and no rewinding.
+(the defaults here, but for optimiser and temperature), on small data Adam, 2, 0.5, 1, and 3 of 10.  Its moving average takes no part in the
+loss, and its notebooks do not rewind.
 """
 
 from __future__ import annotations
