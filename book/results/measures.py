@@ -22,6 +22,8 @@ ORIGINALS, MORE = 1000, 5000
 METHODS = {
     "fine-tuning": ("fine-tune", {"rounds": 5}),
     "FedMemPrune": ("fedmemprune", {"rounds": 5, "ratio": 0.4}),
+    "SCRUB": ("scrub", {"rounds": 5}),
+    "SSD": ("ssd", {}),
 }
 
 
@@ -29,7 +31,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=1)
     parser.add_argument("--models", type=int, default=16)
-    parser.add_argument("--fakes", type=int, default=8, help="how many, since each takes a while to fit")
     parser.add_argument("--experiments", type=int, default=40)
     options = parser.parse_args()
     reference = fu.reference("mnist5k")
@@ -39,7 +40,7 @@ def main() -> None:
         originals = case.federation.train_many(rounds, range(ORIGINALS, ORIGINALS + options.models))
         more = case.without.train_many(rounds, range(MORE, MORE + options.models + 3))
         starts = measures.from_originals(case, originals)
-        candidates = {"retrained too": more[: options.models], "nothing": originals, "fake": measures.fakes(starts[: options.fakes])}
+        candidates = {"retrained too": more[: options.models], "nothing": originals, "fake": measures.fakes(starts)}
         for name, (method, parameters) in METHODS.items():
             candidates[name] = [fu.unlearn(method, start, seed=seed, **parameters) for seed, start in enumerate(starts)]
         several.append(measures.told_apart(candidates, case).assign(case=place))
@@ -56,7 +57,6 @@ def main() -> None:
         "code": hash_of_code(),
         "cases": options.cases,
         "models": options.models,
-        "fakes": options.fakes,
     }
     record |= {"experiments": options.experiments, "model": reference.record["model"], "methods": METHODS}
     fu.results.keep("measures_mnist5k", {"": pd.concat(several), "single": pd.concat(single), "simulated": simulated}, record)
