@@ -80,6 +80,13 @@ def told_apart(candidates: Mapping[str, Sequence[Run]], case: Case, draws: int =
     return pd.concat([pd.DataFrame(rows), table], ignore_index=True)
 
 
+def against_half(candidates: Mapping[str, Sequence[Run]], case: Case, **options) -> pd.DataFrame:
+    """:func:`~fucore.evaluation.distributions.compare_distributions` with the second half of the retrained models, of the first ("retrained too") and ``candidates``."""
+    half = len(case.retrained) // 2
+    others = dataclasses.replace(case, retrained=case.retrained[half:])
+    return compare_distributions({"retrained too": case.retrained[:half], **candidates}, others, **options)
+
+
 def power_table(kept: pd.DataFrame) -> pd.DataFrame:
     """Measures by candidates: value (floor) and p, means over cases and the largest p of them."""
     rows = kept.groupby(["metric", "candidate"], sort=False).agg({"value": "mean", "floor": "mean", "p": "max"})
