@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import fucore as fu
-from fucore.evaluation.cost import relearn_epochs, smoothed, speed_up, speed_up_below, target_accuracy, time_to_accuracy
+from fucore.evaluation.cost import smoothed, speed_up, speed_up_below, target_accuracy, time_to_accuracy
 from fucore.evaluation.fairness import local_fairness
 from fucore.evaluation.tidy import times, until
 
@@ -71,14 +71,6 @@ def test_time_to_accuracy_and_speed_up(judged):
     located = dataclasses.replace(run, history=[*history(0.95, 0.95, 0.95), {**history(0.2)[0], "stage": "reset"}, *history(0.1, 0.9)])
     assert time_to_accuracy(located, 0.8) == np.inf, "what was reached before the reset has not forgotten yet"
     assert time_to_accuracy(staged, 0.9) == 400, "the moment after a reset is not a trained model"
-
-
-def test_relearning(judged):
-    original, retrained, _ = judged
-    case, fed = fu.Case(*judged), original.federation
-    assert relearn_epochs(original, case) == 0
-    assert relearn_epochs(retrained[0], case) > 0
-    assert np.isnan(relearn_epochs(dataclasses.replace(original, weights=fed.initial_weights(9)), case, cap=1))
 
 
 def test_report_rows_are_complete_and_consistent(report, judged):

@@ -11,8 +11,8 @@ from .. import plots
 from ..analysis import embedding
 from ..data.dataset import Split
 from ..errors import require
-from ..evaluation.cost import relearn_epochs
 from ..evaluation.gme import Judges, grouped_memorization
+from ..evaluation.metrics.relearning import relearn_epochs
 from ..evaluation.planted import planted_of
 from ..federation.case import Case
 from ..runs.run import Run

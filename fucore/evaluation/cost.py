@@ -1,16 +1,12 @@
-"""Time to accuracy, speed-up over retraining, and how fast a model relearns (Wei et al., Figure 3)."""
+"""Time to accuracy, and speed-up over retraining (Wei et al., Figure 3)."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from ..data.partition import Partition
-from ..errors import require_whole
-from ..federation.case import Case
 from ..runs.run import Run
 
 SMOOTHING = 3
@@ -74,25 +70,3 @@ def _trained(run: Run) -> list[dict]:
 
 def _accuracies(run: Run) -> list[float]:
     return [row["test_accuracy"] for row in _trained(run)]
-
-
-def relearn_epochs(run: Run, case: Case, *, cap: int = 30, rate: float = 0.1, seed: int = 0) -> float:
-    """Epochs of training on the forgotten examples until their mean loss is back at the original model's; NaN after ``cap``.
-
-    0 if it already is.  The learning rate is ``rate`` times that of training, so that epochs resolve
-    differences.  A model that has truly forgotten needs as long as a retrained one; compare with that.
-    """
-    require_whole("cap", cap, 1)
-    federation, weights, departed = case.federation, run.weights, case.departed
-    goal = federation.evaluate(case.original.weights, departed)[1]
-    if federation.evaluate(weights, departed)[1] <= goal:
-        return 0.0
-    local = dataclasses.replace(federation.local, epochs=1, lr=rate * federation.local.lr)
-    alone = dataclasses.replace(
-        federation, data=dataclasses.replace(federation.data, test=departed), clients=Partition((case.forgotten,)), local=local
-    )
-    for epoch in range(cap):
-        weights = alone.train(1, seed, start=weights, first_round=epoch, keep=False).weights
-        if federation.evaluate(weights, departed)[1] <= goal:
-            return epoch + 1.0
-    return float("nan")
