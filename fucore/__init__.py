@@ -16,6 +16,7 @@ from .federation import models
 from .federation.case import Case, case, cases
 from .federation.federation import Federation
 from .federation.server import FedAvg, Server
+from .federation.servers import FedAdagrad, FedAdam, FedAvgM, FedYogi, Scaffold
 from .federation.training import Hooks, LocalTraining, Preprocessing, Step
 from .runs.run import Cost, Run
 from .runs.store import Store
@@ -23,6 +24,6 @@ from .runs.sweep import Sweep, sweep
 from .unlearning import METHODS, method, unlearn
 
 __all__ = [
-    "METHODS", "METRICS", "Case", "Cost", "Dataset", "FedAvg", "Federation", "FucoreError", "Hooks", "LocalTraining", "MethodReport", "Partition", "Preprocessing", "Reference", "Report", "Request",
-    "Run", "Server", "Split", "Step", "Store", "Sweep", "case", "cases", "compare", "domains", "explorers", "findings", "forget", "from_arrays", "load", "method", "metric", "models", "papers", "params", "partition", "plant", "reference", "results", "sweep", "unlearn", "widgets",
+    "METHODS", "METRICS", "Case", "Cost", "Dataset", "FedAdagrad", "FedAdam", "FedAvg", "FedAvgM", "FedYogi", "Federation", "FucoreError", "Hooks", "LocalTraining", "MethodReport", "Partition", "Preprocessing", "Reference", "Report", "Request",
+    "Run", "Scaffold", "Server", "Split", "Step", "Store", "Sweep", "case", "cases", "compare", "domains", "explorers", "findings", "forget", "from_arrays", "load", "method", "metric", "models", "papers", "params", "partition", "plant", "reference", "results", "sweep", "unlearn", "widgets",
 ]  # fmt: skip
