@@ -34,7 +34,7 @@ SOURCES = (ROOT / "book", ROOT / "fucore", ROOT / "_config.yml", ROOT / "_toc.ym
 def api_page() -> str:
     """The API reference: every public module of fucore, by package, with the packages' own words."""
     parts = ["# API reference\n\nEverything public, from its docstrings. Imports run one way, down this page.\n"]
-    for package in ("", "runs", "data", "federation", "federation/servers", "unlearning", "evaluation", "analysis", "companion"):
+    for package in ("", "runs", "data", "federation", "unlearning", "evaluation", "analysis", "companion"):
         folder = ROOT / "fucore" / package
         words = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
         parts.append(f"## {package or 'At the bottom'}\n\n" + (words.splitlines()[0] + "\n" if package else "Used by all packages.\n"))

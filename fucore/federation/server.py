@@ -3,7 +3,7 @@
     mean        = sum_i p_i theta_i            over the participants, summed in float64 in one order
     theta(t+1)  = step(theta(t), mean, state)  federated averaging: theta(t+1) = mean
 
-Other rules are in :mod:`fucore.federation.servers`.  One of your own is a frozen dataclass that extends :class:`Server` and
+Other rules are in ``fucore.federation.servers``, a file each.  One of your own is a frozen dataclass that extends :class:`Server` and
 overrides ``step`` (and ``begin``, if it keeps a state, such as a momentum: the state is checkpointed, and a resumed run has the
 same bits)::
 

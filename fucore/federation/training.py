@@ -24,8 +24,8 @@ class LocalTraining:
     """What a client does in a round: ``epochs`` passes in batches of ``batch``, with a new optimiser each round.
 
     ``lr`` is multiplied by ``decay ** round`` and, with ``schedule="cosine"``, by half a cosine over the planned rounds;
-    both follow the global round index, so nothing restarts at a client.  ``proximal``: mu of FedProx (Li et al., MLSys 2020,
-    Eq. 2), which adds mu/2 ||theta - theta(t)||^2 to every client's loss, theta(t) where its local training began.
+    both follow the global round index, so nothing restarts at a client.  ``proximal``: mu of FedProx (Li et al., MLSys 2020), which
+    adds mu/2 ||theta - theta(t)||^2 to every client's loss, theta(t) where its local training began.
 
     Raises ``FucoreError`` for impossible settings, such as a ``proximal`` that SGD's steps of ``lr`` would leap over.
     """

@@ -107,7 +107,7 @@ class Task:
         """Federated rounds from ``weights`` on the remaining clients (or ``on`` the departed ones, or everyone); returns the new weights.
 
         ``options`` as for :meth:`Federation.train <fucore.federation.federation.Federation.train>`.  Zero rounds return ``weights``.
-        Schedules plan for :attr:`planned` rounds, or for as many as are run by then if those are more.
+        Schedules plan for ``planned`` rounds, or for as many as are run by then if those are more.
         """
         if rounds == 0:
             return weights

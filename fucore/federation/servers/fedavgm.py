@@ -1,8 +1,10 @@
-"""FedAvgM: federated averaging with momentum at the server (Hsu, Qi & Brown, 2019, arXiv 1909.06335, section 4.3)::
+"""FedAvgM: federated averaging with momentum at the server (Hsu, Qi & Brown, 2019, arXiv 1909.06335)::
 
-delta       = sum_i p_i theta_i - theta(t)
-v(t+1)      = beta v(t) + delta                    v(0) = 0
-theta(t+1)  = theta(t) + lr v(t+1)                 lr = 1 in the paper
+    delta       = sum_i p_i theta_i - theta(t)
+    v(t+1)      = beta v(t) + delta                    v(0) = 0
+    theta(t+1)  = theta(t) + lr v(t+1)                 lr = 1 in the paper
+
+v is kept in float32, as weights are.
 """
 
 from __future__ import annotations

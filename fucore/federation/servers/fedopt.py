@@ -57,7 +57,6 @@ class _Adaptive(Server):
 class FedAdagrad(_Adaptive):
     """Steps of at most ``lr`` an entry that shrink as more has been seen to move; ``beta1`` in [0, 1), ``tau`` > 0."""
 
-    lr: float = 0.1
     beta1: float = 0.0
 
     def second_moment(self, v: torch.Tensor, square: torch.Tensor) -> torch.Tensor:
