@@ -18,6 +18,7 @@ from .federation import models
 from .federation.case import Case, case, cases
 from .federation.federation import Federation
 from .federation.server import FedAvg, Server
+from .federation.servers import FedAdagrad, FedAdam, FedAvgM, FedYogi, Scaffold
 from .federation.training import Hooks, LocalTraining, Preprocessing, Step
 from .printing import save_figure
 from .runs.run import Cost, Run
@@ -26,7 +27,8 @@ from .runs.sweep import Sweep, sweep
 from .unlearning import METHODS, method, unlearn
 
 __all__ = [
-    "METHODS", "METRICS", "Case", "Cost", "Dataset", "FedAvg", "Federation", "FucoreError", "Hooks", "LocalTraining", "MethodReport", "Partition", "Preprocessing", "Reference", "Report", "Request",
-    "Run", "Server", "Split", "Step", "Store", "Sweep", "case", "cases", "compare", "domains", "examples_table", "explorer", "explorers", "findings", "forget", "from_arrays", "from_huggingface",
-    "from_torch", "load", "method", "metric", "models", "papers", "params", "partition", "plant", "reference", "results", "save_figure", "step_by_step", "sweep", "unlearn", "widgets",
+    "METHODS", "METRICS", "Case", "Cost", "Dataset", "FedAdagrad", "FedAdam", "FedAvg", "FedAvgM", "FedYogi", "Federation", "FucoreError", "Hooks", "LocalTraining", "MethodReport", "Partition",
+    "Preprocessing", "Reference", "Report", "Request", "Run", "Scaffold", "Server", "Split", "Step", "Store", "Sweep", "case", "cases", "compare", "domains", "examples_table", "explorer",
+    "explorers", "findings", "forget", "from_arrays", "from_huggingface", "from_torch", "load", "method", "metric", "models", "papers", "params", "partition", "plant", "reference", "results",
+    "save_figure", "step_by_step", "sweep", "unlearn", "widgets",
 ]  # fmt: skip

@@ -347,7 +347,15 @@ def test_published_splits(tmp_path_factory, change, path, data):
 
 COUNT, SHARE, FLAG, FUNCTION = st.integers(1, 99), st.floats(0.001, 1), st.booleans(), st.sampled_from([None, len, fu.load])
 WELL = {
-    fu.LocalTraining: {"epochs": COUNT, "batch": COUNT, "lr": SHARE, "momentum": SHARE, "weight_decay": SHARE, "decay": SHARE}
+    fu.LocalTraining: {
+        "epochs": COUNT,
+        "batch": COUNT,
+        "lr": SHARE,
+        "momentum": SHARE,
+        "weight_decay": SHARE,
+        "decay": SHARE,
+        "proximal": SHARE,
+    }
     | {"optimizer": st.sampled_from(["adam", "sgd"]), "schedule": st.sampled_from(["constant", "cosine"])},
     fu.Preprocessing: {"normalise": FLAG, "augment": FLAG, "flip": FLAG, "resize": COUNT},
     fu.Hooks: {"loss": FUNCTION, "gradient": FUNCTION, "after": FUNCTION, "passes": COUNT},

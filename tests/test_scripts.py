@@ -33,3 +33,18 @@ def test_the_script_of_the_grid_runs_and_gives_what_the_explorer_reads(monkeypat
     assert set(kept["record"]) == set(fu.results.record("ratio_by_alpha_digits"))
     walls = json.loads((tmp_path / "ratio_by_alpha_digits.walls.json").read_text())
     assert set(walls) == {"0.1", "inf"} and set(walls["inf"]["right"]) == {"0", "1"}
+
+
+@pytest.mark.long
+def test_the_script_of_the_server_rules_runs_and_gives_what_is_kept(monkeypatch, tmp_path):
+    spec = importlib.util.spec_from_file_location("rules", ROOT / "book" / "results" / "server_rules.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    kept = {}
+    monkeypatch.setattr(fu.results, "keep", lambda name, tables, record: kept.update(tables, record=record))
+    monkeypatch.setattr(script, "__file__", str(tmp_path / "server_rules.py"))
+    monkeypatch.setattr(sys, "argv", ["server_rules.py", "digits", "--rounds", "1", "--seeds", "1"])
+    script.main()
+    before = fu.results.table("server_rules_mnist5k")
+    assert set(before.columns) == set(kept[""].columns) and set(before.rule) == set(kept[""].rule)
+    assert script.shown(before).to_csv(index=False) == (ROOT / "book" / "results" / "server_rules_mnist5k.csv").read_text()

@@ -202,9 +202,11 @@ def _check_retrained(retrained: Sequence[Run], without: Federation) -> None:
     """Refuse references that are none: trained elsewhere, otherwise, from a given start, or one run given twice."""
     expected = {key: value for key, value in plain(without.config).items() if key not in _INCIDENTAL}
     for run in retrained:
-        same = {key: run.config.get(key) for key in expected} == expected and run.config["start"] is None
+        other = [key for key, value in expected.items() if run.config.get(key) != value] + ["start"] * (run.config["start"] is not None)
         require(
-            same, "a run given as retrained was not trained from a new start in federation.without(request), so it cannot be the reference."
+            not other,
+            "a run given as retrained was not trained from a new start in federation.without(request), so it cannot be the reference: "
+            f"it had another {' and '.join(other)}.",
         )
     require(
         len({run.config["rounds"] for run in retrained}) == 1,

@@ -86,6 +86,7 @@ class Federation:
         evaluate_every: int = 1,
         record_updates: bool = False,
         keep: bool = True,
+        server_state: dict[str, torch.Tensor] | None = None,
     ) -> Run:
         """Federated averaging for ``rounds`` rounds from ``start`` [d], or from a network drawn with ``seed``.
 
@@ -96,7 +97,11 @@ class Federation:
         result.  An equal run is taken from the store; an interrupted one goes on from its last checkpoint and ends with the
         same bits (one with ``record_updates`` starts anew).
 
-        Raises ``FucoreError`` for impossible settings and when training diverges.
+        ``server_state``: a dict with what the server's rule remembers of the rounds before (empty: nothing), which becomes what it
+        remembers after this run, so that pieces with ``first_round`` and ``horizon`` give the bits of the whole; results of such
+        pieces are not kept.
+
+        Raises ``FucoreError`` for impossible settings, for a rule that cannot work with the local training, and when training diverges.
         """
         require_whole("rounds", rounds, 1)
         require_seed(seed)
@@ -121,17 +126,19 @@ class Federation:
             "record_updates": record_updates,
             "start": None if start is None else hash_tensor(start),
             "hooks": sources(hooks),
+            "server_state": {name: hash_tensor(tensor) for name, tensor in sorted((server_state or {}).items())},
         }
         config = plain({**self.config, **plan})  # as it is read back, so that the key is the hash of what is stored
         key = hash_of(config) if self.store is not None and can_be_told(config) else None
         require(not record_updates or key is not None, "record_updates needs a store to write to, and hooks that are plain functions.")
         if key is None and self.store is not None and keep:
             warnings.warn(NOT_KEPT.format("its hooks compute"), stacklevel=2)
-        found = self.store.get(key, self.layout.size) if key and self.store else None
+        keep = keep and server_state is None
+        found = self.store.get(key, self.layout.size) if key and self.store and server_state is None else None
         if found:
             return dataclasses.replace(found, federation=self)
         with one_thread():  # between rounds too: idle threads of torch spin, and take the cores from the workers
-            run = rounds_of.train(self, start, hooks, config, key)
+            run = rounds_of.train(self, start, server_state, hooks, config, key)
         if key and self.store:
             self.store.put(run) if keep else self.store.drop_checkpoint(key)
         return run

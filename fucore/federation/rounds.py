@@ -16,24 +16,28 @@ from ..runs.run import Cost, Run, provenance
 from ..runs.store import BYTES_A_WEIGHT
 from ..streams import Stream
 from .randomness import derived_seed, seeded
+from .server import Round
 from .training import Hooks
 
 CHECKPOINT_SECONDS, STATE = 5.0, "server."
 
 
-def train(federation, start: torch.Tensor | None, hooks: Hooks, config: dict, key: str | None) -> Run:
+def train(federation, start: torch.Tensor | None, server_state: dict | None, hooks: Hooks, config: dict, key: str | None) -> Run:
     """The run that ``config`` (of :meth:`Federation.train <fucore.federation.federation.Federation.train>`) describes.
 
-    It starts at ``start`` [d] or a network drawn with the seed, or goes on from the checkpoint of ``key``.
-    Raises ``FucoreError`` when training diverges.
+    It starts at ``start`` [d] or a network drawn with the seed, or goes on from the checkpoint of ``key``; ``server_state``, if
+    given, becomes what the server's rule remembers after the last round.  Raises ``FucoreError`` when training diverges, and
+    where the rule cannot work with the local training.
     """
+    federation.server.check(federation.local, hooks)
     rounds, seed, first, recording = config["rounds"], config["seed"], config["first_round"], config["record_updates"]
     store = federation.store if key else None
     theta = federation.initial_weights(seed) if start is None else start.detach().clone()
     size = federation.layout.size
     require(theta.shape == (size,), f"start has shape {tuple(theta.shape)}, but the model has {size} weights.")
     theta = theta.to(federation.device)
-    state, history, cost, done = federation.server.begin(theta), [], Cost(), 0
+    given = {name: tensor.to(federation.device, copy=True) for name, tensor in (server_state or {}).items()}
+    state, history, cost, done = given or federation.server.begin(theta), [], Cost(), 0
     checkpoint = store.load_checkpoint(key) if store and not recording else None
     tensors, record = checkpoint or ({}, {})
     if checkpoint and not fits(tensors, record, theta, state, config):
@@ -50,9 +54,12 @@ def train(federation, start: torch.Tensor | None, hooks: Hooks, config: dict, ke
         if not torch.isfinite(theta).all():
             raise FucoreError(f"training diverged in round {index + 1}: the weights are no longer finite; lower lr (now {lr:g}).")
         now = time.perf_counter()
-        traffic = len(participants) * size * BYTES_A_WEIGHT
+        traffic = len(participants) * size * BYTES_A_WEIGHT * federation.server.vectors
         examples = hooks.passes * federation.local.epochs * int(federation.clients.sizes[participants].sum())
-        cost, clock = cost + Cost(examples, traffic, traffic, traffic if recording else 0, now - clock), now
+        cost, clock = (
+            cost + Cost(examples, traffic, traffic, len(participants) * size * BYTES_A_WEIGHT if recording else 0, now - clock),
+            now,
+        )
         if (index + 1) % config["evaluate_every"] == 0 or index + 1 == rounds:
             accuracy, loss = federation.evaluate(theta)
             row = {"round": index + 1, "test_accuracy": accuracy, "test_loss": loss, "seconds": cost.seconds, "examples": cost.examples}
@@ -65,6 +72,9 @@ def train(federation, start: torch.Tensor | None, hooks: Hooks, config: dict, ke
             kept = {f"{STATE}{name}": tensor.clone() for name, tensor in state.items()}  # a rule may hand out its own state
             store.save_checkpoint(key, {"weights": theta, **kept}, record)
             saved = clock = time.perf_counter()
+    if server_state is not None:
+        server_state.clear()
+        server_state.update({name: tensor.cpu() for name, tensor in state.items()})
     return Run(theta.cpu(), history, config, cost, provenance(federation.data), key, federation)
 
 
@@ -84,15 +94,19 @@ def one_round(federation, theta, participants, lr: float, stream: tuple[int, int
 
     ``stream`` is (seed, round); with a ``key`` every client's update theta_i - theta(t) goes to the store.
     """
+    rule = federation.server
+    told = Round(theta, lr, federation.local, federation.clients.sizes)
+    hooks = rule.hooks(hooks, told, state)
     order = np.argsort(-federation.clients.sizes[participants], kind="stable")  # the longest first, so that no worker waits at the end
     shares, mean = federation.shares(participants), torch.zeros_like(theta, dtype=torch.float64)
     recording = federation.store.writing_updates(key, stream[1] + 1, len(order), len(theta)) if key else contextlib.nullcontext()
     with recording as write:
         for place, local in zip(order, federation.local_models(theta, participants[order], lr, stream, hooks)):
             mean.add_(local, alpha=shares[place])
+            rule.receive(int(participants[place]), local, told, state)
             if write:
                 write(int(place), local - theta)
-    if type(federation.server).__module__.startswith("fucore."):
-        return federation.server.step(theta, mean, state).clone()
+    if type(rule).__module__.startswith("fucore."):
+        return rule.step(theta, mean, state).clone()
     with seeded(derived_seed(*stream, Stream.SERVER)):  # a rule may draw, as private averaging does
-        return federation.server.step(theta, mean, state).clone()
+        return rule.step(theta, mean, state).clone()

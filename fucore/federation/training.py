@@ -24,7 +24,10 @@ class LocalTraining:
     """What a client does in a round: ``epochs`` passes in batches of ``batch``, with a new optimiser each round.
 
     ``lr`` is multiplied by ``decay ** round`` and, with ``schedule="cosine"``, by half a cosine over the planned rounds;
-    both follow the global round index, so nothing restarts at a client.
+    both follow the global round index, so nothing restarts at a client.  ``proximal``: mu of FedProx (Li et al., MLSys 2020), which
+    adds mu/2 ||theta - theta(t)||^2 to every client's loss, theta(t) where its local training began.
+
+    Raises ``FucoreError`` for impossible settings, such as a ``proximal`` that SGD's steps of ``lr`` would leap over.
     """
 
     epochs: int = 2
@@ -35,6 +38,7 @@ class LocalTraining:
     weight_decay: float = 0.0
     schedule: str = "constant"
     decay: float = 1.0
+    proximal: float = 0.0
 
     def __post_init__(self):
         checked = {
@@ -46,14 +50,24 @@ class LocalTraining:
             "weight_decay": require_number("weight_decay", self.weight_decay, 0.0, math.inf, open_high=True),
             "schedule": str(require_choice("schedule", self.schedule, ("constant", "cosine"))),
             "decay": require_number("decay", self.decay, 0.0, 1.0, open_low=True),
+            "proximal": require_number("proximal", self.proximal, 0.0, math.inf, open_high=True),
         }
         for name, value in checked.items():  # NumPy's numbers become Python's, so that equal settings have equal keys
             object.__setattr__(self, name, value)
+        limit = 2 * (1 + self.momentum)  # of steps down mu/2 ||theta||^2, where SGD with momentum begins to diverge
+        require(
+            self.optimizer != "sgd" or self.lr * self.proximal < limit,
+            f"lr times proximal is {self.lr * self.proximal:g}, but SGD diverges from {limit:g} on: lower one of them.",
+        )
 
     def rate(self, round_index: int, rounds: int) -> float:
         """Learning rate in global round ``round_index`` (from 0) of ``rounds``."""
         wave = 0.5 * (1 + math.cos(math.pi * round_index / rounds)) if self.schedule == "cosine" else 1.0
         return self.lr * self.decay**round_index * wave
+
+    def steps(self, examples: int) -> int:
+        """Steps of a client with so many examples in a round."""
+        return self.epochs * math.ceil(examples / self.batch)
 
 
 @dataclass(frozen=True)

@@ -84,18 +84,21 @@ class Worker:
     def _train(self, weights, indices, local: LocalTraining, lr: float, key: tuple[int, int, int], hooks: Hooks) -> torch.Tensor:
         net, train, (seed, turn, client) = self.net, self.train_split, key
         net.module.train()
-        net.weights.copy_(weights)
+        start = weights.to(self.device)
+        net.weights.copy_(start)
         optimizer, state, rng = FlatOptimizer(net.weights, local, lr), {}, np.random.default_rng(key)
         for _ in range(local.epochs):
             for batch in torch.from_numpy(rng.permutation(indices)).to(self.device).split(local.batch):
                 inputs = self.inputs(train.batch(batch), rng if self.preprocessing.augment else None)
                 step = Step(
-                    seed, turn, client, batch, inputs, train.labels[batch], net.weights, net.gradient, net.module, state, start=weights
+                    seed, turn, client, batch, inputs, train.labels[batch], net.weights, net.gradient, net.module, state, start=start
                 )
                 with self._autocast():
                     step.logits = logits = net.module(inputs).float()
                     loss = hooks.loss(step) if hooks.loss else torch.nn.functional.cross_entropy(logits, step.labels)
                 net.differentiate(loss)
+                if local.proximal:
+                    net.gradient.add_(net.weights - start, alpha=local.proximal)
                 if hooks.gradient is not None:
                     hooks.gradient(step)
                 optimizer.step(net.gradient)
@@ -121,7 +124,8 @@ class Worker:
         net.module.train()
         steps = [batch_order(indices, local, np.random.default_rng(key)) for indices, key in zip(clients, keys)]
         longest_first = sorted(range(len(clients)), key=lambda k: -len(steps[k]))
-        stack = weights.to(self.device).repeat(len(clients), 1)
+        start = weights.to(self.device)
+        stack = start.repeat(len(clients), 1)
         gradient, optimizer = torch.empty_like(stack), FlatOptimizer(stack, local, lr)
         for step in range(len(steps[longest_first[0]])):
             chosen, share = padded([steps[k][step] for k in longest_first if step < len(steps[k])], self.device)
@@ -133,6 +137,8 @@ class Worker:
             losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), train.labels[chosen.flatten()], reduction="none")
             gradients = torch.autograd.grad(torch.dot(losses, share.flatten()), list(parameters.values()), materialize_grads=True)
             torch._foreach_copy_(list(net.layout.views(gradient[:active]).values()), gradients)
+            if local.proximal:
+                gradient[:active].add_(stack[:active] - start, alpha=local.proximal)
             optimizer.step(gradient[:active])
         return stack[torch.tensor(longest_first).argsort().to(self.device)]
 

@@ -3,7 +3,8 @@
     theta_u     = local training of asking client u from theta(t)
     theta(t+1)  = sum_u p_u theta_u + (1 - sum_u p_u) theta_inherited,        p_u: u's weight among all clients before the request
 
-``inherit="anchored"``: the others go on sending the original model; ``"current"``: the model of the last round.
+or what the federation's rule makes of that mean.  ``inherit="anchored"``: the others go on sending the original model;
+``"current"``: the model of the last round.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def fair_rounds(task, on, *, rounds: int, inherit: str, tolerance: float, hooks:
     theta = task.original.weights
     for _ in range(rounds):
         inherited = task.original.weights if inherit == "anchored" else theta
-        new = inherited + shares @ (theta + task.updates(theta, on=on, hooks=hooks) - inherited)
+        new = task.step(theta, inherited + shares @ (theta + task.updates(theta, on=on, hooks=hooks) - inherited))
         moved = float((new - theta).norm() / theta.norm())
         theta = new
         task.end_round(theta)

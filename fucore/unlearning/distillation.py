@@ -17,7 +17,7 @@ from .registry import method
 from .task import Task
 
 
-@method("knowledge-distillation", needs=("history", "whole clients"), citation="Wu, Zhu & Mitra, 2022")
+@method("knowledge-distillation", needs=("history", "sum of updates", "whole clients"), citation="Wu, Zhu & Mitra, 2022")
 def knowledge_distillation(task: Task, *, rounds: int = 4, temperature: float = 3.0):
     """``rounds`` of federated distillation after the subtraction."""
     require_whole("rounds", rounds, 0)

@@ -8,6 +8,7 @@ of it at once, on a case of the same original: ``fu.Case(original, retrained wit
 from __future__ import annotations
 
 import dataclasses
+import numbers
 import warnings
 
 import numpy as np
@@ -60,7 +61,8 @@ def unlearn(name: str, original: Run | Case, request: Request | None = None, *, 
             raise FucoreError(
                 f"{key} is {shown(value)}, but a parameter must be a plain value: a number, a text, or a list of these."
             ) from None
-    task = Task(original, request, chosen, seed)
+    rounds = settings.get("rounds")
+    task = Task(original, request, chosen, seed, planned=int(rounds) if isinstance(rounds, numbers.Integral) else None)
     weights_hash = hash_tensor(original.weights)
     described = {
         "method": name,
@@ -133,6 +135,10 @@ def check_needs(chosen: Method, original: Run, request: Request) -> None:
     require(
         "history" not in needs or (original.config["start"] is None and original.config["first_round"] == 0),
         f"{name} needs the history from the first round on: train the original from its own initial weights.",
+    )
+    require(
+        "sum of updates" not in needs or federation.server.sums,
+        f"{name} needs {NEEDS['sum of updates']}, not under {type(federation.server).__name__}.",
     )
     require("whole clients" not in needs or whole, f"{name} needs {NEEDS['whole clients']}, such as fu.forget.client(0), not {request}.")
     require(

@@ -4,6 +4,7 @@
     theta <- theta + sum over the remaining k of p_k ||U_k|| V_k / ||V_k||          tensor by tensor
 
 The first stored round replays the old updates as they are.  Lengths are taken against the model *before* each round.
+Under another rule than federated averaging, the rule is given the sum in place of the clients' mean update.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ def federaser(task: Task, *, rounds: int = 0, interval: int = 2, effort: float =
         staying, old = participants[places], updates[places]
         shares = torch.tensor(task.remaining.shares(staying))
         if theta is None:
-            theta = before + shares @ old
+            theta = task.step(before, before + shares @ old)
         elif len(staying):
             new = task.updates(theta, on=short.only(staying))
-            theta = theta + shares @ calibrated(old, new, task.remaining.layout)
+            theta = task.step(theta, theta + shares @ calibrated(old, new, task.remaining.layout))
         task.end_round(theta)
     return task.train(task.original.weights if theta is None else theta, rounds)
 

@@ -21,7 +21,7 @@ from .registry import method
 from .task import Task
 
 
-@method("fedrecovery", needs=("history", "whole clients"), citation="Zhang et al., IEEE TIFS 2023")
+@method("fedrecovery", needs=("history", "sum of updates", "whole clients"), citation="Zhang et al., IEEE TIFS 2023")
 def fedrecovery(task: Task, *, rounds: int = 0, sigma: float = 0.01, weights: str = "paper"):
     """No client takes part; ``rounds`` of fine-tuning after it are an addition (the paper has none)."""
     require_whole("rounds", rounds, 0)

@@ -20,7 +20,8 @@ def knot(task: Task, *, rounds: int | None = None, clusters: int = 3):
     """Train each of ``clusters`` clusters from the same start as long as the original, then those affected once more without the leavers.
 
     ``rounds`` of that second training (default: as many as the first).  What the first costs is told in the log as
-    preparation.  The rounds in the history are those of a single cluster; the mean of all comes last.
+    preparation.  The rounds in the history are those of a single cluster; the mean of all comes last.  Every cluster's training
+    is one of its own: learning rates and the server's rule begin anew.
     """
     rounds = task.original.rounds if rounds is None else require_whole("rounds", rounds, 1)
     members = drawn_clusters(len(task.everyone.clients), require_whole("clusters", clusters, 1), task.seed)
@@ -32,7 +33,7 @@ def knot(task: Task, *, rounds: int | None = None, clusters: int = 3):
         if not affected and np.isin(cluster, task.present).any():
             models.append(task.prepare(start, task.original.rounds, on=task.everyone.only(cluster)))
         elif np.isin(cluster, task.staying).any():
-            models.append(task.train(start, rounds, on=task.remaining.only(cluster)))
+            models.append(task.train(start, rounds, on=task.remaining.only(cluster), first_round=0, horizon=rounds))
     theta = torch.stack(models).mean(dim=0)
     task.note(theta, "clusters averaged")
     return theta

@@ -1,8 +1,8 @@
 """MoDe: pull the model towards one that never saw the forgotten data, then guide its memory (Zhao et al., IEEE IoT-J 2023)::
 
-    theta_de: a new network, trained by FedAvg on the remaining clients in parallel
+    theta_de: a new network, trained by the federation's rule on the remaining clients in parallel
     degrading:  theta <- keep * theta + (1 - keep) * theta_de                                       each of the first rounds
-    guiding:    the remaining clients train theta on their labels, the leaving ones on argmax theta_de(x); average all
+    guiding:    the remaining clients train theta on their labels, the leaving ones on argmax theta_de(x); average all (the rule again)
 
 The two parts of the method share the budget of rounds.
 """
@@ -32,7 +32,7 @@ def mode(task: Task, *, rounds: int = 4, degrading: int | None = None, keep: flo
     require_number("keep", keep, 0.0, 1.0)
     theta, other = task.original.weights, task.remaining.initial_weights(derived_seed(task.seed, Stream.MODE_NETWORK))
     for _ in range(degrading):
-        other = other + task.mean_update(other)
+        other = task.step(other, other + task.mean_update(other))
         theta = keep * theta + (1 - keep) * other
         task.end_round(theta)
     pseudo = task.departed.data.train.labels.clone()
@@ -40,6 +40,6 @@ def mode(task: Task, *, rounds: int = 4, degrading: int | None = None, keep: flo
     guided = Hooks(loss=towards(pseudo))
     while task.round < rounds:
         rows = torch.cat([task.updates(theta), task.updates(theta, on=task.departed, hooks=guided)])
-        theta = theta + rows.mean(dim=0)
+        theta = task.step(theta, theta + rows.mean(dim=0))
         task.end_round(theta)
     return theta

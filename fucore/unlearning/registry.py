@@ -16,6 +16,7 @@ NEEDS = {
     "forgotten data": "examples of the clients that leave, which still cooperate",
     "history": "every client's updates, recorded while the original was trained",
     "preparation": "a training of its own with everybody, before anyone asked",
+    "sum of updates": "an original that is the sum of its rounds' mean updates, as under fu.FedAvg",
     "whole clients": "a request for all examples of some clients",
     "whole classes": "a request for all examples of some classes",
     "class of a client": "a request for one class of one client",

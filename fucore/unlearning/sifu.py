@@ -19,7 +19,7 @@ from .registry import method
 from .task import Task
 
 
-@method("sifu", needs=("history", "whole clients"), citation="Fraboni et al., AISTATS 2024")
+@method("sifu", needs=("history", "sum of updates", "whole clients"), citation="Fraboni et al., AISTATS 2024")
 def sifu(task: Task, *, rounds: int = 4, epsilon: float = 10.0, sigma: float = 0.05):
     """Roll back within the budget of influence, add noise of ``sigma``, then ``rounds`` rounds on the remaining clients."""
     require_whole("rounds", rounds, 0)

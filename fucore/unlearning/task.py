@@ -14,7 +14,7 @@ from ..data.partition import Partition
 from ..errors import require
 from ..federation.federation import Federation
 from ..federation.randomness import derived_seed
-from ..federation.training import Hooks
+from ..federation.training import Hooks, LocalTraining
 from ..runs.run import Cost, Run
 from ..runs.store import BYTES_A_WEIGHT
 from ..streams import Stream
@@ -28,9 +28,14 @@ class Task:
     federation without the forgotten examples, which are blank in its data; ``seed``: for every random choice; ``log``: a
     dict for whatever the method wants to tell; ``round``: federated rounds so far.  What runs through the task is
     accounted for in the result's cost and history.
+
+    Federated rounds follow the federation's rule, see :mod:`fucore.federation.server`, which remembers nothing of the original's
+    training.  Rounds that start at the weights that the rounds before ended with go on from there, so that ``rounds`` calls of
+    ``train(theta, 1)`` give the bits of one of ``train(theta, rounds)``; from other weights the rule starts anew.
+    ``planned``: how many rounds learning-rate schedules plan for, by default those that the original's did.
     """
 
-    def __init__(self, original: Run, request: Request, chosen: Method, seed: int):
+    def __init__(self, original: Run, request: Request, chosen: Method, seed: int, planned: int | None = None):
         self._federation = original.federation
         self.original = dataclasses.replace(original, federation=None, weights=original.weights.clone())
         self.request, self.method, self.seed = request, chosen, seed
@@ -38,6 +43,8 @@ class Task:
         self.round, self.cost, self.history, self.log = 0, Cost(), [], {}
         # a stream of its own: recovery must not replay the batches of a retrained model with the same seed
         self._stream, self._calls = derived_seed(seed, Stream.RECOVERY_BATCHES), 0
+        self.planned = original.config["horizon"] if planned is None else planned
+        self._ended: tuple[torch.Tensor | None, dict] = None, {}  # the last weights of the rounds so far, and what the rule remembers
 
     @property
     def departed(self) -> Federation:
@@ -102,14 +109,19 @@ class Task:
             theta = self._federation.server.step(theta, mean, state).clone()
 
     def train(self, weights: torch.Tensor, rounds: int, *, on: Federation | None = None, **options) -> torch.Tensor:
-        """FedAvg from ``weights`` on the remaining clients (or ``on`` the departed ones, or everyone); returns the new weights.
+        """Federated rounds from ``weights`` on the remaining clients (or ``on`` the departed ones, or everyone); returns the new weights.
 
         ``options`` as for :meth:`Federation.train <fucore.federation.federation.Federation.train>`.  Zero rounds return ``weights``.
+        Schedules plan for ``planned`` rounds, or for as many as are run by then if those are more.
         """
         if rounds == 0:
             return weights
+        federation = self._allowed(on)
         locating = self.round == 0 and rounds == 1  # the first round of all that look where to unlearn: one for all ratios and choices
-        run = self._allowed(on).train(rounds, self._stream, start=weights, first_round=self.round, keep=locating, **options)
+        state = self._remembered(weights) if federation.server.begin(weights) else None
+        where = {"first_round": self.round, "horizon": self._horizon(federation.local, rounds), "server_state": state}
+        run = federation.train(rounds, self._stream, start=weights, keep=locating, **{**where, **options})
+        self._ended = run.weights, state or {}
         for row in run.history:
             self.history.append(
                 {
@@ -122,6 +134,17 @@ class Task:
         self.round += run.rounds
         self.cost += run.cost
         return run.weights
+
+    def step(self, weights: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
+        """What the federation's rule makes of ``weights`` [d] and the clients' ``mean`` model [d]: for a round of the method's own.
+
+        Federated averaging returns ``mean``.  Costs nothing; :meth:`end_round` counts the round.
+        """
+        rule, state = self._federation.server, self._remembered(weights)
+        state = state or rule.begin(weights)
+        result = rule.step(weights, mean.double(), state).clone()
+        self._ended = result, state
+        return result
 
     def prepare(self, weights: torch.Tensor, rounds: int, *, on: Federation | None = None, **options) -> torch.Tensor:
         """:meth:`train` before the request, with everybody (or ``on`` some): told in the log, but no part of what unlearning costs."""
@@ -179,6 +202,18 @@ class Task:
         traffic = int((sizes > 0).sum()) * weights.numel() * BYTES_A_WEIGHT
         self.cost += Cost(int(sizes.sum()), traffic, traffic, 0, time.perf_counter() - began)
         return gradient
+
+    def _remembered(self, weights: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What the rule remembers when a round starts at ``weights`` [d]: nothing, unless the rounds before ended there."""
+        ended, state = self._ended
+        return state if ended is not None and torch.equal(weights, ended) else {}
+
+    def _horizon(self, local: LocalTraining, rounds: int) -> int:
+        """How many rounds schedules plan for; no more than are run by then if that changes no rate, so that equal runs have equal keys."""
+        end = self.round + rounds
+        planned = max(self.planned, end)
+        alike = all(local.rate(index, planned) == local.rate(index, end) for index in range(self.round, end))
+        return end if alike else planned
 
     def _declared(self, need: str) -> None:
         require(
