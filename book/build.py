@@ -28,7 +28,8 @@ import executing
 from texts import BUILD, NOTEBOOKS, ROOT, formatted, twins, with_comments
 
 HTML = BUILD / "html"
-SOURCES = (ROOT / "book", ROOT / "fucore", ROOT / "_config.yml", ROOT / "_toc.yml", NOTEBOOKS / "timings.json")
+FILES = ("_config.yml", "_toc.yml", "CITATION.cff", "LICENSE")  # of the root, that pages show or are made by
+SOURCES = (ROOT / "book", ROOT / "fucore", *(ROOT / name for name in FILES), NOTEBOOKS / "timings.json")
 
 
 def api_page() -> str:
@@ -85,7 +86,7 @@ def render(notebooks: dict[str, pathlib.Path]) -> pathlib.Path:
     shutil.rmtree(stage, ignore_errors=True)
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(ROOT / "book", stage / "book", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("_config.yml", "_toc.yml"):
+    for name in FILES:
         shutil.copy(ROOT / name, stage)
     (stage / "book" / "api.md").write_text(api_page())
     (stage / "notebooks").mkdir()
