@@ -2,6 +2,7 @@
 
 from ._version import __version__  # noqa: F401
 from .companion import explorers, findings, papers, params, results, widgets
+from .companion.saying import say
 from .data import domains, partition
 from .data import forgetting as forget
 from .data.arrays import from_arrays
@@ -24,5 +25,5 @@ from .unlearning import METHODS, method, unlearn
 
 __all__ = [
     "METHODS", "METRICS", "Case", "Cost", "Dataset", "FedAvg", "Federation", "FucoreError", "Hooks", "LocalTraining", "MethodReport", "Partition", "Preprocessing", "Reference", "Report", "Request",
-    "Run", "Server", "Split", "Step", "Store", "Sweep", "case", "cases", "compare", "domains", "explorers", "findings", "forget", "from_arrays", "load", "method", "metric", "models", "papers", "params", "partition", "plant", "reference", "results", "sweep", "unlearn", "widgets",
+    "Run", "Server", "Split", "Step", "Store", "Sweep", "case", "cases", "compare", "domains", "explorers", "findings", "forget", "from_arrays", "load", "method", "metric", "models", "papers", "params", "partition", "plant", "reference", "results", "say", "sweep", "unlearn", "widgets",
 ]  # fmt: skip

@@ -152,7 +152,7 @@ def introduce(app, page, template, context, doctree):
     words = " ".join(first.split())
     words = words if len(words) < 200 else words[:200].rpartition(" ")[0] + " …"
     title = html.escape(re.sub("<[^>]*>", "", context["title"]))
-    told = {"og:type": "article", "og:title": title, "og:description": words, "og:site_name": app.config.project}
+    told = {"og:type": "article", "og:title": title, "og:description": words, "og:site_name": app.config.html_title}
     if app.config.html_baseurl:
         address = app.config.html_baseurl.rstrip("/")
         told |= {"og:url": f"{address}/{page}.html", "og:image": f"{address}/_static/preview.png"}

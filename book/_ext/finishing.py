@@ -18,7 +18,7 @@ UNUSED = ("scripts/fontawesome.js", "sphinx-thebe", "thebe")
 COMPOSED = ("bs-", "tooltip", "popover", "dropdown", "show", "fade", "modal", "fa-lg", "tippy")
 NOT_FOUND = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Not here: {title}</title>{base}
-<style>:root{{color-scheme:light dark}}body{{font:1.1rem/1.6 system-ui,sans-serif;max-width:34rem;margin:4rem auto;padding:0 1rem}}</style></head>
+<style>:root{{color-scheme:light dark}}a{{color:inherit}}body{{color:#222;background:#fff;font:1.1rem/1.6 system-ui,sans-serif;max-width:34rem;margin:4rem auto;padding:0 1rem}}@media(prefers-color-scheme:dark){{html,body{{color:#ddd;background:#121212}}}}</style></head>
 <body><main><h1>This page is not here</h1><p>It may have moved. <a href="index.html">The first page of <em>{title}</em></a> has the contents of the book,
 and <a href="search.html">the search</a> finds words in all of it.</p></main></body></html>
 """
@@ -34,7 +34,7 @@ def finish(app, exception) -> None:
             path.write_text(finished(path.read_text()))
     address = app.config.html_baseurl
     base = f'<base href="{address}">' if address else ""
-    (folder / "404.html").write_text(NOT_FOUND.format(title=app.config.project, base=base))
+    (folder / "404.html").write_text(NOT_FOUND.format(title=app.config.html_title, base=base))
     make_lean(folder)
 
 
@@ -67,6 +67,7 @@ def _name_headers(table) -> None:
     for header in table.find_all("th"):
         if not header.get_text(strip=True):
             header.name = "td"
+            del header["scope"]
         elif not header.get("scope"):
             across = header.find_parent("thead") is not None
             several = int(header.get("colspan" if across else "rowspan", 1)) > 1

@@ -8,12 +8,12 @@
     return "Scrolls sideways: " + (said || heading || document.querySelector("h1")).textContent.replace(/[#\s]+/g, " ").trim().slice(0, 90);
   }
   function mark() {
-    document.querySelectorAll(boxes).forEach(function (box) {
+    document.querySelectorAll(boxes).forEach(function (box, place) {
       var scrolls = box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX !== "visible";
       if (scrolls && !box.hasAttribute("tabindex")) {
         box.setAttribute("tabindex", "0");
         box.setAttribute("role", "region");
-        box.setAttribute("aria-label", name(box));
+        box.setAttribute("aria-label", name(box) + " (" + (place + 1) + ")");
       } else if (!scrolls && box.getAttribute("role") === "region") {
         ["tabindex", "role", "aria-label"].forEach(function (each) { box.removeAttribute(each); });
       }
