@@ -132,6 +132,14 @@ def displayed_mathematics(self, node):
     raise nodes.SkipNode
 
 
+def number_as_printed(app, doctree):
+    """References to an equation with a ``\\tag`` show the number it is printed with."""
+    for node in doctree.findall(nodes.math_block):
+        number = re.search(r"\\tag\{(.*?)\}", node.astext())
+        if number and node.get("label"):
+            app.env.get_domain("math").equations[node["label"]] = (app.env.docname, number[1])
+
+
 def mathml(node, block: bool = False) -> str:
     """The TeX of a node as MathML; a warning, which fails the build, where it is not understood."""
     try:
@@ -185,6 +193,7 @@ def forbid_foreign_hosts(app, exception):
 def setup(app):
     app.add_directive("explorer", Explorer)
     app.connect("doctree-read", add_rerun_box)
+    app.connect("doctree-read", number_as_printed)
     app.add_html_math_renderer("mathml", (inline_mathematics, None), (displayed_mathematics, None))
     app.connect("html-page-context", introduce)
     app.connect("build-finished", map_the_site)

@@ -17,7 +17,7 @@ class Said:
 
 
 def say(*sentences: str) -> None:
-    """Show each of ``sentences`` as a paragraph; one that begins with ``- `` is an item of a list (Markdown)."""
+    """Show each of ``sentences`` as a paragraph; one that begins with a dash is an item of a list (Markdown)."""
     from IPython.display import display
 
     display(Said("\n\n".join(sentences)))
