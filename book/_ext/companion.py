@@ -160,6 +160,7 @@ def introduce(app, page, template, context, doctree):
     words = " ".join(first.split())
     words = words if len(words) < 200 else words[:200].rpartition(" ")[0] + " …"
     title = html.escape(re.sub("<[^>]*>", "", context["title"]))
+    words = words or f"{title} of the book: {app.config.html_title}"
     told = {"og:type": "article", "og:title": title, "og:description": words, "og:site_name": app.config.html_title}
     if app.config.html_baseurl:
         address = app.config.html_baseurl.rstrip("/")
