@@ -117,7 +117,7 @@ def heat_figure(table, title: str = "", fmt: str = "{:.0f}", vmin=0.0, vmax=100.
     axis.imshow(_light(values, cmap, vmin, vmax), aspect="auto")
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
-            axis.text(column, row, fmt.format(value), ha="center", va="center", color="#111", fontsize=9)
+            axis.text(column, row, fmt.format(value), ha="center", va="center", color="#111", fontsize=9.5)
     axis.set_xticks(range(table.shape[1]), [str(name) for name in table.columns])
     axis.set_yticks(range(table.shape[0]), [str(name) for name in table.index])
     axis.set(title=title, xlabel=table.columns.name or "")
