@@ -28,23 +28,26 @@ import executing
 from texts import BUILD, NOTEBOOKS, ROOT, formatted, twins, with_comments
 
 HTML = BUILD / "html"
-SOURCES = (ROOT / "book", ROOT / "fucore", ROOT / "_config.yml", ROOT / "_toc.yml", NOTEBOOKS / "timings.json")
+FILES = ("_config.yml", "_toc.yml", "CITATION.cff", "LICENSE")  # of the root, that pages show or are made by
+SOURCES = (ROOT / "book", ROOT / "fucore", *(ROOT / name for name in FILES), NOTEBOOKS / "timings.json")
 
 
-def api_page() -> str:
-    """The API reference: every public module of fucore, by package, with the packages' own words."""
-    parts = ["# API reference\n\nEverything public, from its docstrings. Imports run one way, down this page.\n"]
+def api_pages() -> dict[str, str]:
+    """The API reference: a page for each package of fucore (``bottom``: what all use), and ``api``, which lists them."""
+    pages, listed = {}, ["# API reference\n\nEverything public, from its docstrings. Imports run one way, down this list.\n"]
     for package in ("", "runs", "data", "federation", "unlearning", "evaluation", "analysis", "companion"):
-        folder = ROOT / "fucore" / package
-        words = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) or ""
-        parts.append(f"## {package or 'At the bottom'}\n\n" + (words.splitlines()[0] + "\n" if package else "Used by all packages.\n"))
+        folder, page = ROOT / "fucore" / package, package or "bottom"
+        words = ast.get_docstring(ast.parse((folder / "__init__.py").read_text())) if package else "What all packages use."
+        parts = [f"# {package or 'At the bottom'}\n\n{(words or '').splitlines()[0]}\n"]
         files = sorted(folder.glob("*.py")) if not package else sorted(folder.rglob("*.py"))
         names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files]
         names += [f"fucore.companion.{name}" for name in ("papers", "results") if package == "companion"]
         for name in names:
             if not name.rpartition(".")[2].startswith("_"):
-                parts.append(f"### {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```\n")
-    return "\n".join(parts)
+                parts.append(f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```\n")
+        pages[f"api_{page}"] = "\n".join(parts)
+        listed.append(f"{{doc}}`api_{page}`\n: {parts[0].splitlines()[-1]}\n")
+    return {"api": "\n".join(listed), **pages}
 
 
 def stale(recorded: dict) -> list[str]:
@@ -85,9 +88,10 @@ def render(notebooks: dict[str, pathlib.Path]) -> pathlib.Path:
     shutil.rmtree(stage, ignore_errors=True)
     shutil.rmtree(fresh, ignore_errors=True)
     shutil.copytree(ROOT / "book", stage / "book", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("_config.yml", "_toc.yml"):
+    for name in FILES:
         shutil.copy(ROOT / name, stage)
-    (stage / "book" / "api.md").write_text(api_page())
+    for name, text in api_pages().items():
+        (stage / "book" / f"{name}.md").write_text(text)
     (stage / "notebooks").mkdir()
     for path in (*notebooks.values(), NOTEBOOKS / "timings.json"):
         shutil.copy(path, stage / "notebooks")

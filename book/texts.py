@@ -14,6 +14,7 @@ import nbformat
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 NOTEBOOKS, BUILD = ROOT / "notebooks", ROOT / "_build"
 NOTEBOOK_WIDTH = ("--line-length", "110")
+KEPT = ("tags", "mystnb")  # of a cell's metadata: what is done with it, and how its figure is shown
 WIDGETS = ("application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json")
 
 
@@ -43,8 +44,8 @@ def with_comments(text: str) -> str:
 
 def formatted(text: str) -> str:
     """A text notebook with its code formatted by ruff, as cells of a notebook: the semicolon that hides an output stays."""
-    fences = list(re.finditer(r"(?ms)^```\{code-cell\} ipython3\n((?::tags: .*?\n)?\n?)(.*?)^```$", text))
-    kept = ["parameters" in fence[1] for fence in fences]
+    fences = list(re.finditer(r"(?ms)^```\{code-cell\} ipython3\n((?::tags: .*?\n|---\n.*?^---\n)?\n?)(.*?)^```$", text))
+    kept = ["tags: [parameters" in fence[1] for fence in fences]
     cells = [nbformat.v4.new_code_cell(fence[2].rstrip("\n")) for fence, keep in zip(fences, kept) if not keep]
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "notebook.ipynb"
@@ -63,7 +64,7 @@ def normalised(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """The same notebook without anything that differs from run to run: random ids, times, progress bars, live widgets."""
     for place, cell in enumerate(notebook.cells):
         cell.id = hashlib.sha256(f"{place}\n{cell.source}".encode()).hexdigest()[:12]
-        cell.metadata = {key: value for key, value in cell.metadata.items() if key == "tags" and value}
+        cell.metadata = {key: value for key, value in cell.metadata.items() if key in KEPT and value}
         if cell.cell_type == "code":
             cell.outputs = _joined([_plain_output(output) for output in cell.outputs if output.get("name") != "stderr"])
     notebook.metadata = {

@@ -3,6 +3,7 @@
 from ._version import __version__  # noqa: F401
 from .companion import explorers, findings, papers, params, results, widgets
 from .companion.explorers import explorer
+from .companion.saying import say
 from .data import domains, partition
 from .data import forgetting as forget
 from .data.arrays import from_arrays
@@ -30,5 +31,5 @@ __all__ = [
     "METHODS", "METRICS", "Case", "Cost", "Dataset", "FedAdagrad", "FedAdam", "FedAvg", "FedAvgM", "FedYogi", "Federation", "FucoreError", "Hooks", "LocalTraining", "MethodReport", "Partition",
     "Preprocessing", "Reference", "Report", "Request", "Run", "Scaffold", "Server", "Split", "Step", "Store", "Sweep", "case", "cases", "compare", "domains", "examples_table", "explorer",
     "explorers", "findings", "forget", "from_arrays", "from_huggingface", "from_torch", "load", "method", "metric", "models", "papers", "params", "partition", "plant", "reference", "results",
-    "save_figure", "step_by_step", "sweep", "unlearn", "widgets",
+    "save_figure", "say", "step_by_step", "sweep", "unlearn", "widgets",
 ]  # fmt: skip

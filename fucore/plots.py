@@ -9,37 +9,38 @@ import numpy as np
 import pandas as pd
 
 INK, GRID = "#7d8590", "#7d859055"
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d1f", "#7f7f7f")
-RETRAINED, ORIGINAL = "#009e73", "#d55e00"
+ORIGINAL, RETRAINED, UNLEARNED, DEPARTED = "#7f7f7f", "#009e73", "#0072b2", "#d55e00"  # models; the departed client's own data
+COLOURS = (UNLEARNED, DEPARTED, RETRAINED, "#cc79a7", "#e69f00", "#56b4e9", "#8c6d1f", ORIGINAL)
+#: Colour and mark of a model in every figure, by how its name begins; whatever has no line here takes the next of ``OTHERS``.
+MODELS = {
+    "original": (ORIGINAL, "s"),
+    "retrain": (RETRAINED, "d"),
+    "fedmemprune": (UNLEARNED, "o"),
+    "fine-tun": ("#e69f00", "^"),
+}
+OTHERS = tuple(zip((DEPARTED, "#cc79a7", "#56b4e9", "#8c6d1f"), "vDPX")) + tuple(zip(("#cc79a7", "#56b4e9", "#8c6d1f", DEPARTED), "<>ph"))
+MARKS = "osD^vPX"
+
+
+def looks(names) -> dict[str, tuple[str, str]]:
+    """Colour and mark for each of ``names``: those of :data:`MODELS` for the first of a kind, others as long as they last."""
+    free, kinds, found = itertools.cycle(OTHERS), dict(MODELS), {}
+    for name in names:
+        kind = next((kind for kind in kinds if name.lower().startswith(kind)), None)
+        found[name] = kinds.pop(kind) if kind else next(free)
+    return found
 
 
 def style() -> None:
     """Use the book's look for every figure of this session; in a notebook, show figures as SVG."""
-    plt.rcParams.update(
-        {
-            **dict.fromkeys(
-                ("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color", "axes.edgecolor", "legend.labelcolor"),
-                INK,
-            ),
-            **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor", "legend.facecolor"), "none"),
-            **{
-                "axes.grid": True,
-                "grid.color": GRID,
-                "grid.linewidth": 0.6,
-                "axes.axisbelow": True,
-                "axes.spines.top": False,
-                "axes.spines.right": False,
-            },
-            **{
-                "legend.frameon": False,
-                "font.size": 10,
-                "axes.titlesize": 11,
-                "figure.constrained_layout.use": True,
-                "figure.figsize": (7.2, 3.6),
-            },
-            **{"axes.prop_cycle": plt.cycler(color=COLOURS), "svg.fonttype": "none", "svg.hashsalt": "fucore", "savefig.dpi": 150},
-        }
-    )
+    ink = ("text.color", "axes.labelcolor", "axes.titlecolor", "xtick.color", "ytick.color", "axes.edgecolor", "legend.labelcolor")
+    plt.rcParams.update(dict.fromkeys(ink, INK))
+    plt.rcParams.update(dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor", "legend.facecolor"), "none"))
+    plt.rcParams.update({"axes.grid": True, "grid.color": GRID, "grid.linewidth": 0.6, "axes.axisbelow": True, "legend.frameon": False})
+    plt.rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "axes.prop_cycle": plt.cycler(color=COLOURS)})
+    plt.rcParams.update({"font.size": 10, "axes.titlesize": 11, "legend.fontsize": 9, "legend.title_fontsize": 9})
+    plt.rcParams.update({"figure.constrained_layout.use": True, "figure.figsize": (7.2, 3.6)})
+    plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "fucore", "savefig.dpi": 150})
     try:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
@@ -89,7 +90,7 @@ def resolution_figure(scenarios: dict[str, tuple]):
         colours = plt.get_cmap("viridis")(np.asarray(sizes) / max(sizes))
         axis.bar3d(clients - 0.35, 0, 0, 0.7, classes, sizes, color=colours, shade=True)
         axis.set(title=name, xlabel="client", ylabel="classes", zlabel="pixels a side", zlim=(0, 36 if max(sizes) <= 36 else None))
-        axis.tick_params(labelsize=7)
+        axis.tick_params(labelsize=8.5)
         axis.set_facecolor("none")
         for side in (axis.xaxis, axis.yaxis, axis.zaxis):
             side.set_pane_color((0.5, 0.5, 0.5, 0.06))
@@ -116,7 +117,7 @@ def heat_figure(table, title: str = "", fmt: str = "{:.0f}", vmin=0.0, vmax=100.
     axis.imshow(_light(values, cmap, vmin, vmax), aspect="auto")
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
-            axis.text(column, row, fmt.format(value), ha="center", va="center", color="#111", fontsize=8.5)
+            axis.text(column, row, fmt.format(value), ha="center", va="center", color="#111", fontsize=9.5)
     axis.set_xticks(range(table.shape[1]), [str(name) for name in table.columns])
     axis.set_yticks(range(table.shape[0]), [str(name) for name in table.index])
     axis.set(title=title, xlabel=table.columns.name or "")
@@ -147,15 +148,15 @@ def dominance_figure(dominance, silenced, layer_of):
     """Units of a client's list: how much each contributes to the class (S), and how much more another client needs it (R)."""
     figure, axis = plt.subplots()
     layers = list(dict.fromkeys(layer_of(unit) for unit, _, _ in dominance))
-    for layer, colour in zip(layers, itertools.cycle(COLOURS)):
+    for layer, colour, mark in zip(layers, itertools.cycle(COLOURS), itertools.cycle(MARKS)):
         rows = [(ratio, score) for unit, ratio, score in dominance if layer_of(unit) == layer]
-        axis.scatter(*zip(*rows), color=colour, s=34, label=f"layer {layer}")
+        axis.scatter(*zip(*rows), color=colour, marker=mark, s=34, label=f"layer {layer}")
     chosen = [(ratio, score) for unit, ratio, score in dominance if unit in silenced]
     if chosen:
         axis.scatter(*zip(*chosen), facecolors="none", edgecolors=INK, s=120, linewidths=1.3, label="silenced")
     axis.axvline(1, color=INK, linewidth=0.9, linestyle="--")
     axis.set(xlabel="R: largest contribution elsewhere / here   (left of 1: dominant, right: shared)", ylabel="S: contribution here")
-    axis.legend(fontsize=9)
+    axis.legend()
     return figure
 
 
@@ -183,12 +184,10 @@ def _by_group(rows, columns, band, banded, label, limits, axes):
         axes.fill_between([x - 0.42, x + 0.42], low, high, color=RETRAINED, alpha=0.22, linewidth=0, label="" if x else banded)
         axes.plot([x - 0.42, x + 0.42], [value, value], color=RETRAINED, linewidth=1.5)
     offsets = np.linspace(-0.32, 0.32, len(candidates)) if len(candidates) > 1 else [0.0]
-    palette = itertools.cycle(colour for colour in COLOURS if colour not in (RETRAINED, ORIGINAL))
-    for offset, name in zip(offsets, candidates):
+    for offset, (name, (colour, mark)) in zip(offsets, looks(candidates).items()):
         low, value, high = 100 * rows[rows.candidate == name].set_index("group").loc[names, list(columns)].to_numpy().T
         errors = np.stack([value - low, high - value]).clip(min=0)
-        colour = ORIGINAL if name == "Original" else next(palette)
-        axes.errorbar(place + offset, value, yerr=errors, fmt="o", markersize=5, linewidth=1.2, color=colour, label=name)
+        axes.errorbar(place + offset, value, yerr=errors, fmt=mark, markersize=5, linewidth=1.2, color=colour, label=name)
     axes.set_xticks(place, names)
     axes.set(xlabel="most memorized  ←  memorization percentile  →  least memorized", ylabel=label, ylim=limits)
     axes.grid(axis="x", visible=False)
@@ -200,13 +199,13 @@ def curves_figure(runs: dict, x: str = "examples"):
     """Test accuracy against ``x`` (``"examples"``, ``"round"`` or ``"seconds"``), one line a run or mean and range of several."""
     labels = {"examples": "training examples processed, thousands", "round": "round", "seconds": "seconds"}
     figure, axes = plt.subplots()
-    for (name, several), colour in zip(runs.items(), itertools.cycle(COLOURS)):
+    for (name, several), (colour, mark) in zip(runs.items(), looks(runs).values()):
         several = several if isinstance(several, (list, tuple)) else [several]
         table = pd.concat([pd.DataFrame(run.history).assign(run=i) for i, run in enumerate(several)])
         grid = table.pivot_table(index=table.groupby("run").cumcount(), values=[x, "test_accuracy"], columns="run")
         xs = grid[x].mean(axis=1) / (1000 if x == "examples" else 1)
         accuracy = 100 * grid["test_accuracy"]
-        axes.plot(xs, accuracy.mean(axis=1), color=colour, marker="o", markersize=3, label=name)
+        axes.plot(xs, accuracy.mean(axis=1), color=colour, marker=mark, markersize=4, label=name)
         axes.fill_between(xs, accuracy.min(axis=1), accuracy.max(axis=1), color=colour, alpha=0.15, linewidth=0)
     axes.set(xlabel=labels[x], ylabel="test accuracy, %")
     axes.legend()
@@ -224,10 +223,10 @@ def speed_figure(runs: dict, retrained, columns: int = 3):
     for axis, (name, run) in zip(axes.flat, runs.items()):
         axis.plot(spent, reference, color=RETRAINED, linewidth=1.2)
         curve = [(row["examples"] / 1000, 100 * row["test_accuracy"]) for row in run.history]
-        axis.plot(*zip(*curve), color=COLOURS[0], marker="o", markersize=2.5, linewidth=1.2)
-        axis.set_title(name, fontsize=9)
-    figure.supxlabel("training examples processed, thousands (green: retraining)", color=INK, fontsize=9)
-    figure.supylabel("test accuracy, %", color=INK, fontsize=9)
+        axis.plot(*zip(*curve), color=UNLEARNED, marker="o", markersize=2.5, linewidth=1.2)
+        axis.set_title(name, fontsize=9.5)
+    figure.supxlabel("training examples processed, thousands (line without dots: retraining)", color=INK, fontsize=10)
+    figure.supylabel("test accuracy, %", color=INK, fontsize=10)
     return figure
 
 
@@ -246,14 +245,14 @@ def pareto_figure(table: pd.DataFrame):
     figure, axes = plt.subplots(figsize=(7.2, 4.4))
     front = pareto_front(table.gap, table.test)
     area = 25 + 300 * table.examples / max(1, table.examples.max())
-    for mask, colour, label in ((~front, INK, "beaten in both by another"), (front, COLOURS[0], "beaten by none")):
-        axes.scatter(table.gap[mask], table.test[mask], s=area[mask], color=colour, alpha=0.65, linewidths=0, label=label)
+    for mask, colour, mark, label in ((~front, INK, "s", "beaten in both by another"), (front, UNLEARNED, "o", "beaten by none")):
+        axes.scatter(table.gap[mask], table.test[mask], s=area[mask], color=colour, marker=mark, alpha=0.65, linewidths=0, label=label)
     on = table[front].sort_values("gap")
-    axes.plot(on.gap, on.test, color=COLOURS[0], linewidth=0.8)
+    axes.plot(on.gap, on.test, color=UNLEARNED, linewidth=0.8)
     for name, row in table.iterrows():
-        axes.annotate(name, (row.gap, row.test), xytext=(4, 4), textcoords="offset points", fontsize=7.5)
+        axes.annotate(name, (row.gap, row.test), xytext=(4, 4), textcoords="offset points", fontsize=8.5)
     axes.set(xlabel="mean gap to retraining over the groups, points (small: as retrained)", ylabel="test accuracy, %")
-    axes.legend(title="area: examples processed", title_fontsize=8, fontsize=8, loc="lower right")
+    axes.legend(title="area: examples processed", loc="lower right")
     return figure
 
 
@@ -267,22 +266,7 @@ def images_figure(split, titles, columns: int = 8):
         if place < count:
             image = split.images[place].permute(1, 2, 0).numpy()
             axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            axis.set_title(titles[place], fontsize=8)
-    return figure
-
-
-def scatter_figure(
-    points: np.ndarray, kinds: dict[str, np.ndarray], colours: dict[str, str], sizes: dict[str, float], title: str = "", axes=None
-):
-    """Dots in the plane, one colour a kind; ``kinds``: name to bool [n], drawn in order."""
-    figure, axes = (axes.figure, axes) if axes is not None else plt.subplots(figsize=(5, 4.4))
-    for name, mask in kinds.items():
-        axes.scatter(
-            *points[mask].T, s=sizes[name], color=colours[name], linewidths=0, alpha=0.85, label=f"{name} ({mask.sum()})", rasterized=True
-        )
-    axes.set(xticks=[], yticks=[], title=title)
-    axes.grid(False)
-    axes.spines[:].set_visible(False)
+            axis.set_title(titles[place], fontsize=9)
     return figure
 
 
@@ -291,7 +275,10 @@ def scores_figure(scores: np.ndarray, planted: np.ndarray | None = None):
     figure, axes = plt.subplots(figsize=(7.2, 3))
     bins = np.linspace(min(-0.5, scores.min()), 1, 41).tolist()
     planted = np.zeros(len(scores), dtype=bool) if planted is None else planted
-    axes.hist([scores[~planted], scores[planted]], bins=bins, stacked=True, color=[COLOURS[0], ORIGINAL], label=["as they are", "planted"])
+    _, _, bars = axes.hist(
+        [scores[~planted], scores[planted]], bins=bins, stacked=True, color=[INK, DEPARTED], label=["as they are", "planted"]
+    )
+    plt.setp(bars[1], hatch="///", edgecolor="#7d3600", linewidth=0)
     axes.set(xlabel="memorization score s", ylabel="examples", yscale="symlog")
     if planted.any():
         axes.legend()

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 import urllib.parse
 
 import jupytext
@@ -137,7 +136,7 @@ def browser(tmp_path_factory):
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost",
     ):
         options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     with webdriver.Chrome(options=options, service=webdriver.ChromeService(driver)) as window:
         yield window
 
@@ -161,12 +160,12 @@ def test_pages_open_offline_without_errors_and_fit_a_phone(browser, book, page):
     assert not errors, errors
 
 
-def test_mathematics_is_typeset_from_local_files(browser, book):
+def test_mathematics_is_typeset_without_a_script(browser, book):
     visit(browser, book, "notebooks/03_memorization_and_gme.html")
-    deadline = time.time() + 20
-    while time.time() < deadline and not browser.execute_script("return document.querySelectorAll('mjx-container').length"):
-        time.sleep(0.2)
-    assert browser.execute_script("return document.querySelectorAll('mjx-container').length") > 3
+    heights = browser.execute_script("return [...document.querySelectorAll('math')].map(each => each.getBoundingClientRect().height)")
+    assert len(heights) > 3 and min(heights) > 5
+    assert browser.execute_script("return document.fonts.ready.then(() => document.fonts.check('16px \"Book mathematics\"'))")
+    assert not browser.execute_script("return document.querySelectorAll('[src*=athjax i]').length")
 
 
 def test_dark_mode_gives_figures_no_white_card(browser, book):

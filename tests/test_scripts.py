@@ -19,18 +19,18 @@ def test_the_script_of_the_grid_runs_and_gives_what_the_explorer_reads(monkeypat
     spec.loader.exec_module(script)
     kept = {}
     monkeypatch.setattr(fu.results, "keep", lambda name, tables, record: kept.update(tables, record=record))
+    suffixes = ("", ".summary", ".cases", ".one", ".rounds", ".holders")
+    shown = {suffix.strip("."): set(fu.results.table(f"ratio_by_alpha_digits{suffix}").columns) for suffix in suffixes}
+    recorded = set(fu.results.record("ratio_by_alpha_digits"))
     monkeypatch.setattr(fu.results, "FOLDER", tmp_path)
     plan = script.dataclasses.replace(script.PLANS["digits"], data="digits", ratios=(0.0, 1.0), model="mlp", references={})
     monkeypatch.setitem(script.PLANS, "digits", plan)
     options = "--alphas 0.1 inf --originals 2 --leaving 1 --retrained 3 --rounds 2 --recovery 1".split()
     monkeypatch.setattr(sys, "argv", ["ratio_by_alpha.py", "digits", *options])
     script.main()
+    assert set(kept.pop("record")) == recorded and set(kept) == set(shown)
     for suffix, table in kept.items():
-        if suffix != "record":
-            shown = fu.results.table(f"ratio_by_alpha_digits{suffix and '.' + suffix}")
-            assert set(shown.columns) == set(table.columns), suffix
-            assert set(table.alpha) == {0.1, float("inf")}
-    assert set(kept["record"]) == set(fu.results.record("ratio_by_alpha_digits"))
+        assert set(table.columns) == shown[suffix] and set(table.alpha) == {0.1, float("inf")}, suffix
     walls = json.loads((tmp_path / "ratio_by_alpha_digits.walls.json").read_text())
     assert set(walls) == {"0.1", "inf"} and set(walls["inf"]["right"]) == {"0", "1"}
 

@@ -4,22 +4,24 @@
   read from the cell tagged ``parameters``.
 * ``{explorer} both`` (or ``compact``) puts the explorer of both knobs on a page without a notebook, ``{explorer} idea`` the picture of the idea,
   ``{explorer} found`` what was found; all come from kept results and need neither a kernel nor torch.
-* MathJax is served from the book itself (files of the package sphinx-mathjax-offline).
+* Mathematics is MathML, which browsers typeset and screen readers read without a script; ``\\tag{14}`` gives an equation the number it is printed with.
+* Every page says what it is about to those who link to it, and how it is cited.
 * The build fails when a page would load anything from another host.
 """
 
 from __future__ import annotations
 
 import ast
+import html
 import json
 import pathlib
 import re
-import shutil
 import sys
 
-import sphinx
 from docutils import nodes
 from docutils.parsers.rst import Directive
+from docutils.utils.math.latex2mathml import tex2mathml
+from finishing import finish
 from sphinx.ext.autodoc.mock import mock
 from sphinx.util import logging
 
@@ -122,22 +124,66 @@ class Explorer(Directive):
         return [nodes.raw("", makers[self.arguments[0]](), format="html")]
 
 
-def drop_thebe(app, page, template, context, doctree):
-    """Jupyter Book always adds Thebe's scripts, twice, which is an error in the browser; the book has no live kernels to offer."""
-    context["script_files"] = [
-        file for file in context.get("script_files", []) if "thebe" not in f"{file}{getattr(file, 'attributes', '')}".lower()
-    ]
+def inline_mathematics(self, node):
+    """An expression within a line."""
+    self.body.append(mathml(node))
+    raise nodes.SkipNode
 
 
-def add_mathjax(app, exception):
-    """Copy MathJax and its fonts out of the package whose name Python cannot import."""
-    if exception is not None or app.builder.format != "html":
+def displayed_mathematics(self, node):
+    """An equation on a line of its own, with its number if it has one."""
+    self.body.append(self.starttag(node, "div", CLASS="math"))
+    if number := re.search(r"\\tag\{(.*?)\}", node.astext()):
+        self.body.append(f'<span class="eqno">({number[1]})</span>')
+    self.body.append(mathml(node, block=True) + "</div>")
+    raise nodes.SkipNode
+
+
+def number_as_printed(app, doctree):
+    """References to an equation with a ``\\tag`` show the number it is printed with."""
+    for node in doctree.findall(nodes.math_block):
+        number = re.search(r"\\tag\{(.*?)\}", node.astext())
+        if number and node.get("label"):
+            app.env.get_domain("math").equations[node["label"]] = (app.env.docname, number[1])
+
+
+def mathml(node, block: bool = False) -> str:
+    """The TeX of a node as MathML; a warning, which fails the build, where it is not understood."""
+    try:
+        return tex2mathml(re.sub(r"\\tag\{.*?\}", "", node.astext()), as_block=block)
+    except Exception as error:
+        logger.warning("mathematics that is not understood: %s (%s)", node.astext(), error, location=node)
+        return f"<code>{html.escape(node.astext())}</code>"
+
+
+def introduce(app, page, template, context, doctree):
+    """What a page is about, for search engines and for previews of links to it; addresses only where the book has one (``html.baseurl``)."""
+    context["theme_extra_footer"] = (
+        f'<p><a href="{context["pathto"]("book/cite")}">Cite this page</a> · <a href="{context["pathto"]("book/cite")}#licence">Licence: MIT</a></p>'
+    )
+    if doctree is None:
         return
-    package = pathlib.Path(sphinx.__file__).parents[1] / "sphinx-mathjax-offline"
-    source, target = package / "static" / "mathjax", pathlib.Path(app.outdir) / "_static" / "mathjax"
-    fonts = pathlib.Path("output/chtml/fonts/woff-v2")
-    shutil.copytree(source / fonts, target / fonts, dirs_exist_ok=True)
-    shutil.copy(source / "tex-chtml-full.js", target)
+    first = next((each.astext() for each in doctree.findall(nodes.paragraph) if isinstance(each.parent, nodes.section)), "")
+    words = " ".join(first.split())
+    words = words if len(words) < 200 else words[:200].rpartition(" ")[0] + " …"
+    title = html.escape(re.sub("<[^>]*>", "", context["title"]))
+    words = words or f"{title} of the book: {app.config.html_title}"
+    told = {"og:type": "article", "og:title": title, "og:description": words, "og:site_name": app.config.html_title}
+    if app.config.html_baseurl:
+        address = app.config.html_baseurl.rstrip("/")
+        told |= {"og:url": f"{address}/{page}.html", "og:image": f"{address}/_static/preview.png"}
+    tags = [f'<meta name="description" content="{html.escape(words)}" />', '<meta name="twitter:card" content="summary" />']
+    tags += [f'<meta property="{name}" content="{html.escape(content, quote=True)}" />' for name, content in told.items()]
+    context["metatags"] = context.get("metatags", "") + "\n".join(tags)
+
+
+def map_the_site(app, exception):
+    """``sitemap.xml``, where the book has an address."""
+    if exception is None and app.builder.format == "html" and app.config.html_baseurl:
+        address = app.config.html_baseurl.rstrip("/")
+        pages = "".join(f"<url><loc>{address}/{page}.html</loc></url>" for page in sorted(app.env.found_docs))
+        sitemap = f'<?xml version="1.0" encoding="utf-8"?><urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{pages}</urlset>'
+        (pathlib.Path(app.outdir) / "sitemap.xml").write_text(sitemap)
 
 
 def forbid_foreign_hosts(app, exception):
@@ -155,7 +201,10 @@ def forbid_foreign_hosts(app, exception):
 def setup(app):
     app.add_directive("explorer", Explorer)
     app.connect("doctree-read", add_rerun_box)
-    app.connect("html-page-context", drop_thebe, priority=900)
-    app.connect("build-finished", add_mathjax)
+    app.connect("doctree-read", number_as_printed)
+    app.add_html_math_renderer("mathml", (inline_mathematics, None), (displayed_mathematics, None))
+    app.connect("html-page-context", introduce)
+    app.connect("build-finished", map_the_site)
+    app.connect("build-finished", finish)
     app.connect("build-finished", forbid_foreign_hosts)
     return {"version": "1", "parallel_read_safe": True}

@@ -17,7 +17,7 @@ from ..evaluation.gme import Judges, grouped_memorization
 from ..evaluation.pooling import pooled
 from ..evaluation.references import Reference
 from ..federation.case import Case
-from ..plots import COLOURS, RETRAINED
+from ..plots import INK, RETRAINED, UNLEARNED
 from ..runs.fingerprint import hash_tensor
 
 SHARES = (1.0, 0.9, 0.75, 0.5, 0.0)
@@ -88,7 +88,7 @@ def answers_figure():
     axis.axvspan(-10, 10, color=RETRAINED, alpha=0.2, linewidth=0)
     axis.axvline(0, color=RETRAINED)
     for place, (value, half) in enumerate(shown.values()):
-        axis.errorbar(100 * value, -place, xerr=100 * half, fmt="o", color=COLOURS[0])
+        axis.errorbar(100 * value, -place, xerr=100 * half, fmt="o", color=UNLEARNED)
     axis.set_yticks([-place for place in range(len(shown))], list(shown))
     axis.set(xlabel="accuracy above retraining in a group, points; the band is the margin", xlim=(-35, 40))
     axis.grid(axis="y", visible=False)
@@ -107,9 +107,9 @@ def cases_figure(report, candidate: str, group: str, bounds: Sequence[float]):
     axis.axhspan(-margin, margin, color=RETRAINED, alpha=0.2, linewidth=0)
     axis.axhline(0, color=RETRAINED)
     places = np.arange(len(alone))
-    axis.errorbar(places, alone, yerr=100 * np.asarray(bounds), fmt="o", color="#7d8590", label="one case: this model")
+    axis.errorbar(places, alone, yerr=100 * np.asarray(bounds), fmt="o", color=INK, label="one case: this model")
     half = 100 * (together.high - together.difference)
-    axis.errorbar([len(alone) + 0.5], [100 * together.difference], yerr=[half], fmt="D", color=COLOURS[0], label="all cases: the method")
+    axis.errorbar([len(alone) + 0.5], [100 * together.difference], yerr=[half], fmt="D", color=UNLEARNED, label="all cases: the method")
     axis.set_xticks(np.append(places, len(alone) + 0.5), [*(str(place + 1) for place in places), "all"])
     axis.set(xlabel="case", ylabel="accuracy above retraining, points", title=f"{candidate}, group {group}")
     axis.grid(axis="x", visible=False)

@@ -8,15 +8,19 @@ import pandas as pd
 from .. import plots
 from ..analysis import pid
 
-#: Each term of the decomposition in words, with its colour.
+#: Each term of the decomposition in words, with its colour and mark.
 TERMS = {
-    "redundancy": ("redundancy", plots.RETRAINED),
-    "unique A": ("unique: departed client", plots.ORIGINAL),
-    "unique B": ("unique: the others", "#0072b2"),
-    "synergy": ("synergy", "#7f7f7f"),
+    "redundancy": ("redundancy", "#cc79a7", "o"),
+    "unique A": ("unique: departed client", plots.DEPARTED, "s"),
+    "unique B": ("unique: the others", "#56b4e9", "^"),
+    "synergy": ("synergy", "#8c6d1f", "D"),
 }
-#: What is removed, in words, with its colour.
-REMOVED = {"random": ("random examples", "#0072b2"), "class": ("examples of one class", "#d55e00"), "client": ("a client", "#009e73")}
+#: What is removed, in words, with its colour and mark.
+REMOVED = {
+    "random": ("random examples", "#56b4e9", "o"),
+    "class": ("examples of one class", "#cc79a7", "^"),
+    "client": ("a client", plots.DEPARTED, "s"),
+}
 
 
 def gates_table(measures=("imin", "broja")) -> pd.DataFrame:
@@ -38,15 +42,15 @@ def terms_figure(panels: dict[str, dict[float, pd.DataFrame]]):
 
     figure, axes = plt.subplots(1, len(panels), figsize=(4.5 * len(panels), 3.4), sharey=True, squeeze=False)
     for axis, (title, results) in zip(axes[0], panels.items()):
-        for shift, (term, (label, colour)) in enumerate(TERMS.items()):
+        for shift, (term, (label, colour, mark)) in enumerate(TERMS.items()):
             rows = pd.DataFrame([result.loc[term] for result in results.values()])
             sides = [(rows.corrected - rows.low).clip(lower=0), (rows.high - rows.corrected).clip(lower=0)]
             places = np.arange(len(rows)) + 0.12 * (shift - 1.5)
-            axis.errorbar(places, rows.corrected, yerr=sides, fmt="o", markersize=5, color=colour, label=label)
+            axis.errorbar(places, rows.corrected, yerr=sides, fmt=mark, markersize=5, color=colour, label=label)
         axis.set_xticks(range(len(results)), ["IID" if value == float("inf") else f"{value:g}" for value in results])
         axis.set(xlabel=title)
     axes[0, 0].set_ylabel("bits, summed over classes")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=9)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure
 
 
@@ -68,9 +72,9 @@ def remainder_figure(remainder: pd.DataFrame):
     import matplotlib.pyplot as plt
 
     figure, axis = plt.subplots(figsize=(6.5, 3.2))
-    for kind, (label, colour) in REMOVED.items():
+    for kind, (label, colour, mark) in REMOVED.items():
         rows = remainder[remainder.removed.str.startswith(kind)]
-        axis.plot(100 * rows.share, 100 * rows.remainder, "o", color=colour, label=label)
+        axis.plot(100 * rows.share, 100 * rows.remainder, mark, color=colour, label=label)
     axis.set(xlabel="share of the data removed, %", ylabel="what the Newton step misses, % of the way", xscale="log", ylim=(0, None))
-    axis.legend(fontsize=9)
+    axis.legend()
     return figure

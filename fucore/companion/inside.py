@@ -10,22 +10,23 @@ import torch
 
 from ..analysis.importance import sorted_importance
 
-SPLIT_COLOURS = ("#0072b2", "#d55e00", "#7f7f7f")
+#: Colour and dashes of the lines of two federations, and of three splits: remaining, forgotten, test.
+LINES = (("#56b4e9", "-"), ("#cc79a7", "--"))
+SPLITS = (("#56b4e9", "-"), ("#d55e00", "--"), ("#8c6d1f", ":"))
 
 
 def importance_figure(importances: dict[str, torch.Tensor], ratios: dict[str, float]):
     """Sorted ``importances`` [d] of several federations by name, on a logarithmic scale, and dotted the ratio (0..1) read from each."""
     import matplotlib.pyplot as plt
 
-    from ..plots import COLOURS
-
     figure, axis = plt.subplots(figsize=(6.5, 3.2))
-    for (name, importance), colour in zip(importances.items(), COLOURS):
+    for (name, importance), (colour, dashes) in zip(importances.items(), LINES):
         percentiles, values = sorted_importance(importance)
-        axis.semilogy(percentiles, values.clamp_min(1e-9), color=colour, label=name)
-        axis.axvline(100 * ratios[name], color=colour, linestyle=":", linewidth=1.2)
+        axis.semilogy(percentiles, values.clamp_min(1e-9), dashes, color=colour, label=name)
+        axis.axvline(100 * ratios[name], color=colour, linestyle=":", linewidth=1.4)
+        axis.annotate(name, (100 * ratios[name], 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9)
     axis.set(xlabel="percentile of parameters", ylabel="importance: |mean update of the others|", ylim=(1e-7, None))
-    axis.legend(title="dotted: automatic ratio", fontsize=8)
+    axis.legend(title="dotted: automatic ratio")
     return figure
 
 
@@ -35,12 +36,12 @@ def paths_figure(paths: dict[str, pd.DataFrame]):
 
     figure, axes = plt.subplots(1, len(paths), figsize=(2.6 * len(paths), 3.2), sharey=True, squeeze=False)
     for axis, (name, path) in zip(axes[0], paths.items()):
-        for split, colour in zip(path.split.unique(), SPLIT_COLOURS):
+        for split, (colour, dashes) in zip(path.split.unique(), SPLITS):
             rows = path[path.split == split]
-            axis.plot(rows.step, rows.loss, color=colour, label=split)
+            axis.plot(rows.step, rows.loss, dashes, color=colour, label=split)
         axis.set(title=name, xlabel="0: start, 1: end")
     axes[0, 0].set_ylabel("mean cross-entropy")
-    axes[0, 0].legend(fontsize=8)
+    axes[0, 0].legend()
     return figure
 
 

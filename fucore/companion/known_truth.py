@@ -41,7 +41,7 @@ def confidence_figure(confidence: np.ndarray):
     axis.fill_between(range(len(order)), lowest, highest, color=RETRAINED, alpha=0.25, linewidth=0, label=words)
     axis.plot(mean[order], color=RETRAINED, label="mean")
     axis.set(xlabel="forgotten examples, from the least to the most confident", ylabel="probability of the true label")
-    axis.legend(fontsize=8, loc="lower right")
+    axis.legend(loc="lower right")
     return figure
 
 
@@ -52,17 +52,17 @@ def departure_figure(stories: dict[str, pd.DataFrame], floors: Sequence[float], 
     """
     import matplotlib.pyplot as plt
 
-    from ..plots import COLOURS, ORIGINAL, RETRAINED
+    from ..plots import DEPARTED, INK, RETRAINED
 
     figure, axes = plt.subplots(1, len(stories), figsize=(4.5 * len(stories), 3.1), sharey=True, squeeze=False)
     for axis, (title, rows), floor in zip(axes[0], stories.items(), floors):
         axis.axhline(100 * floor, color=RETRAINED, linestyle=":", label="departed client, retrained")
-        axis.axvspan(rounds + 0.5, rows["round"].max() + 0.5, color=ORIGINAL, alpha=0.1, linewidth=0)
-        axis.plot(rows["round"], 100 * rows.test, color=COLOURS[0], label="test accuracy")
-        axis.plot(rows["round"], 100 * rows.departed, "--", color=ORIGINAL, label="departed client")
+        axis.axvspan(rounds + 0.5, rows["round"].max() + 0.5, color=INK, alpha=0.12, linewidth=0)
+        axis.plot(rows["round"], 100 * rows.test, color=INK, label="test accuracy")
+        axis.plot(rows["round"], 100 * rows.departed, "--", color=DEPARTED, label="departed client")
         axis.set(title=title, xlabel="round (shaded: without the client)", ylim=(-3, 103))
     axes[0, 0].set_ylabel("%")
-    axes[0, 0].legend(fontsize=8)
+    axes[0, 0].legend()
     return figure
 
 

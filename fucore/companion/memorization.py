@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from .. import plots
 from ..analysis import embedding
 from ..data.dataset import Split
 from ..errors import require
@@ -18,13 +17,13 @@ from ..federation.case import Case
 from ..runs.run import Run
 from . import papers
 
-#: Who holds an image of the map of features, by number, with its colour and the size of its dot.
+#: Who holds an image of the map of features, by number, with its colour, mark and the size of its dot.
 PEOPLE = {
-    "other clients": ("#b8bcc2", 5),
-    "remaining client A": ("#56b4e9", 6),
-    "remaining client B": ("#0072b2", 6),
-    "departed, still right": ("#f0b27a", 9),
-    "departed, lost by retraining": ("#c0392b", 26),
+    "other clients": ("#b8bcc2", ".", 14.0),
+    "remaining client A": ("#56b4e9", "s", 6.0),
+    "remaining client B": ("#0072b2", "^", 8.0),
+    "departed, still right": ("#f0b27a", "o", 9.0),
+    "departed, lost by retraining": ("#c0392b", "X", 30.0),
 }
 
 
@@ -48,13 +47,16 @@ def features_figure(case: Case, runs: dict[str, Run]):
     split, holder = neighbourhood(case)
     right = (case.logits(case.retrained[0], split).argmax(1) == split.labels).numpy()
     masks = (holder == 3, holder == 1, holder == 2, (holder == 0) & right, (holder == 0) & ~right)
-    colours = {name: str(colour) for name, (colour, _) in PEOPLE.items()}
-    sizes = {name: float(size) for name, (_, size) in PEOPLE.items()}
     figure, axes = plt.subplots(1, len(runs), figsize=(5 * len(runs), 4.6), squeeze=False)
     for axis, (title, run) in zip(axes[0], runs.items()):
         points = embedding.plane(embedding.features(case.federation, run.weights, split))
-        plots.scatter_figure(points, dict(zip(PEOPLE, masks)), colours, sizes, title, axis)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        for (name, (colour, mark, size)), mask in zip(PEOPLE.items(), masks):
+            look = {"s": size, "color": colour, "marker": mark, "linewidths": 0, "alpha": 0.85, "rasterized": True}
+            axis.scatter(*points[mask].T, label=f"{name} ({mask.sum()})", **look)
+        axis.set(xticks=[], yticks=[], title=title)
+        axis.grid(visible=False)
+        axis.spines[:].set_visible(False)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, markerscale=1.6)
     return figure
 
 

@@ -38,14 +38,15 @@ def verdicts_figure(table: pd.DataFrame):
     """The table of :func:`counts` as stacked bars, one a paper."""
     import matplotlib.pyplot as plt
 
-    figure, axis = plt.subplots(figsize=(7, 1.9))
+    figure, axis = plt.subplots(figsize=(7, 2.2))
     left, papers = np.zeros(len(table)), [PAPERS[paper] for paper in table.index]
     for verdict in table.columns[table.any()]:
-        axis.barh(papers, table[verdict], left=left, color=COLOURS[verdict], label=_name(verdict))
+        bars = axis.barh(papers, table[verdict], left=left, color=COLOURS[verdict], label=_name(verdict))
+        axis.bar_label(bars, [count or "" for count in table[verdict]], label_type="center", color="#111", fontsize=9)
         left += table[verdict].to_numpy()
     axis.set(xlabel="claims")
     axis.grid(axis="y", visible=False)
-    figure.legend(loc="outside upper center", ncols=4, fontsize=8)
+    figure.legend(loc="outside upper center", ncols=3)
     return figure
 
 

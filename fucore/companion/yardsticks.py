@@ -42,15 +42,15 @@ def agreement(table: pd.DataFrame) -> tuple[float, int, int]:
     return float(stats.spearmanr(ranks[LOW], ranks[ALIKE]).statistic), len(ranks), int(commonest)
 
 
-def best(table: pd.DataFrame) -> str:
-    """Who is best by either yardstick, and what the other says of it."""
+def best(table: pd.DataFrame) -> tuple[str, str]:
+    """Who is best by either yardstick, and what the other says of it, a sentence each."""
     ranks, retrained = table.dropna(), table.loc["Retrained", ASKED]
     lowest, closest = ranks.loc[ranks[LOW].idxmin()], ranks.loc[ranks[ALIKE].idxmin()]
     return (
         f"Lowest accuracy on the client's class: {lowest.name}, {lowest[GAP]:.0f} points away from retraining, "
-        f"others lose {lowest[ELSEWHERE]:.0f} points on the class.\n"
+        f"others lose {lowest[ELSEWHERE]:.0f} points on the class.",
         f"Closest to retraining: {closest.name}, {closest[GAP]:.1f} points away; "
-        f"on the client's class {closest[ASKED]:.0f} %, retrained {retrained:.0f} %."
+        f"on the client's class {closest[ASKED]:.0f} %, retrained {retrained:.0f} %.",
     )
 
 
