@@ -23,7 +23,10 @@ from ..evaluation.report import Report, cell
 from ..federation.federation import Federation
 from ..plots import COLOURS, RETRAINED
 from ..runs.run import Run
+from .grid import CONTROL, NAMES, Grid
+from .grid import RETRAINED as RETRAINED_MODELS
 from .params import Parameters
+from .widgets import shown
 
 FINE_TUNING = "Fine-tuning"
 _SUMMARY = ["candidate", "test_accuracy", "forget_accuracy", "local_fairness", "examples", "examples_to_target", "speed_up"]
@@ -217,3 +220,16 @@ def levels_figure(sides: dict[str, pd.DataFrame], levels: Sequence[str], colours
         axis.set_xticks(places, [level.replace("α = ", "") for level in levels])
     axes[-1].legend(fontsize=8)
     return figure
+
+
+def at_equal_forgetting(grid: Grid, alpha: float) -> str:
+    """The ratio that forgets most nearly what retraining forgets: how much, at what accuracy, how soon, and beside retraining for as few rounds."""
+    ratio = grid.closest(alpha)
+    own, retrained = (100 * grid.summary[alpha, name]["test_accuracy"] for name in (shown(ratio), RETRAINED_MODELS))
+    speed, report = grid.speed_up(alpha, ratio), grid.report(alpha)
+    soon = f"retraining's accuracy is reached {speed:.1f} times sooner" if speed else "retraining's accuracy is not reached in these rounds"
+    told = report.closer(shown(ratio), CONTROL).replace(f"{shown(ratio)} ", f"ρ = {shown(ratio)} ", 1)
+    return (
+        f"- **{NAMES[grid.name]}, α = {shown(alpha)}**: ρ = {shown(ratio)} forgets {grid.forgotten(alpha, ratio)} of it, with a test accuracy of {own:.1f} % "
+        f"against {retrained:.1f} %; {soon}. Beside retraining for as few rounds: {told}."
+    )

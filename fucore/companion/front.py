@@ -18,13 +18,12 @@ CHAPTERS = {
     "wild": "12_both_papers",
     "verdicts": "13_papers_beside_reproduction",
 }
-CONTROL = "Retraining, same rounds"
 
 
 def idea_picture(name: str = "cifar10", alpha: float = 0.5) -> str:
     """The idea of the book as a table of bars, from the kept grid: what each model still knows of the memorized fifth and of the rest."""
     found = grid.kept(name)
-    best = closest(found, alpha)
+    best = found.closest(alpha)
     models = {
         "original": (grid.ORIGINAL, "knows everything"),
         "retrained: the truth": (None, "never saw the client"),
@@ -41,11 +40,6 @@ def idea_picture(name: str = "cifar10", alpha: float = 0.5) -> str:
         f"{made['cases']} clients who left; kept results). The green line is retraining: good unlearning ends at it, everywhere."
     )
     return f'<div class="fu-idea"><table><caption>{html.escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def closest(found: grid.Grid, alpha: float) -> float:
-    """The ratio of the grid whose share forgotten is nearest to that of retraining."""
-    return min(found.ratios, key=lambda ratio: abs(1 - found.summary[alpha, grid.shown(ratio)]["forgotten"]))
 
 
 def _knows(found: grid.Grid, alpha: float, candidate: str | None) -> list[float]:
@@ -70,7 +64,7 @@ def found(alpha: float = 0.5) -> str:
     with open(grid.RESULTS / "judged_mnist5k.summary.csv", newline="", encoding="utf-8") as file:
         judged = {row["candidate"]: row for row in csv.DictReader(file)}
     knows = [_knows(each, alpha, None) for each in (digits, colour)]
-    best = closest(colour, alpha)
+    best = colour.closest(alpha)
     sentences = {
         "memorization": (
             "Forgetting is not failing.",
@@ -85,7 +79,7 @@ def found(alpha: float = 0.5) -> str:
         "methods": (
             "To train on is not enough, to start again is too much.",
             f"Fine-tuning forgets {_share(judged['Fine-tuning'])} of it; retraining for as few rounds as unlearning takes loses "
-            f"{_share(judged[CONTROL])}, more than only the client had taught, and ends {_points(judged, CONTROL)} points of test accuracy below full retraining "
+            f"{_share(judged[grid.CONTROL])}, more than only the client had taught, and ends {_points(judged, grid.CONTROL)} points of test accuracy below full retraining "
             f"(FedMemPrune, ρ = 0.6: {_points(judged, 'FedMemPrune ρ=0.6')}).",
         ),
         "wild": (

@@ -21,7 +21,7 @@ from .widgets import Knob, Panel, Part, View, shown
 RESULTS = pathlib.Path(__file__).parent / "results"
 NAMES = {"cifar10": "CIFAR-10", "digits": "embedded digits"}
 ALL, ONE = "all cases", "one case"
-ORIGINAL, RETRAINED = "Original", "Retrained"
+ORIGINAL, RETRAINED, CONTROL = "Original", "Retrained", "Retraining, same rounds"
 GROUPS = {
     "95–100 %": "top 5 %",
     "90–95 %": "next 5 %",
@@ -71,6 +71,18 @@ class Grid:
     def answer(self, alpha: float, judged: str, ratio: float) -> str:
         """What is said of one setting: only groups count in which the original itself is surely not as retraining, and the common one."""
         return in_a_word(self.group(alpha, judged, ratio), [self.rows[alpha, judged, ORIGINAL, group] for group in GROUPS])
+
+    def closest(self, alpha: float) -> float:
+        """The ratio whose share forgotten is nearest to that of retraining."""
+        return min(self.ratios, key=lambda ratio: abs(1 - self.summary[alpha, shown(ratio)]["forgotten"]))
+
+    def report(self, alpha: float):
+        """The :class:`~fucore.evaluation.several.MethodReport` of one alpha; candidates are ratios and :data:`CONTROL`."""
+        from ..evaluation.several import MethodReport
+        from . import results
+
+        tables = (results.table(f"ratio_by_alpha_{self.name}{suffix}") for suffix in ("", ".summary", ".cases"))
+        return MethodReport(*(rows[rows.alpha == alpha].drop(columns="alpha").reset_index(drop=True) for rows in tables))
 
     def speed_up(self, alpha: float, ratio: float) -> float:
         """How many times sooner than retraining: the median of the cases, 0 if that is never as good."""
