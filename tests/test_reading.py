@@ -45,6 +45,26 @@ def test_names_of_figures_are_unique():
     assert len(set(names)) == len(names) >= 19
 
 
+def test_a_model_looks_the_same_in_every_figure():
+    from fucore import plots
+
+    alone = plots.looks(["FedMemPrune ρ=0.4"])["FedMemPrune ρ=0.4"]
+    many = plots.looks(["Original", "NoT", "FedMemPrune ρ=0.4", "FedMemPrune ρ=0.6", "Fine-tuning", "FedOSD"])
+    assert many["FedMemPrune ρ=0.4"] == alone == (plots.UNLEARNED, "o") and many["Original"][0] == plots.ORIGINAL
+    assert len(set(many.values())) == len(many), "two models are never alike"
+    assert len({mark for _, mark in plots.looks([str(each) for each in range(8)]).values()}) == 8, "nor told by colour alone"
+
+
+def test_a_finding_is_text_of_the_page_and_readable_without_one(capsys):
+    import fucore as fu
+    from fucore.companion.saying import Said
+
+    fu.say("One sentence.", "Another.")
+    assert capsys.readouterr().out == "One sentence.\n\nAnother.\n"
+    said = Said("**this**")
+    assert said._repr_markdown_() == repr(said) == "**this**"
+
+
 # ---- what is done to pages, by value
 
 
