@@ -5,10 +5,12 @@ import json
 import pathlib
 import re
 import sys
+import types
 import urllib.parse
 
 import jupytext
 import pytest
+from docutils import nodes
 from test_book import PAGES, book, browser, pages, visit  # noqa: F401  fixtures
 
 from notebooks import ROOT, TEXTS
@@ -94,6 +96,28 @@ def test_what_is_not_used_is_not_loaded():
         '<script src="_static/scripts/fontawesome.js?d=1"></script><script>kernelName = \'python3\'</script><script src="own.js"></script>'
     )
     assert finishing.finished(page) == '<script src="own.js"></script>'
+
+
+def test_addresses_are_told_only_where_the_book_has_one(tmp_path):
+    import companion
+
+    for address, told in (("", False), ("https://example.org/book/", True)):
+        folder = tmp_path / str(told)
+        folder.mkdir()
+        config = types.SimpleNamespace(html_baseurl=address, html_title="The book")
+        environment = types.SimpleNamespace(found_docs={"book/b", "book/a"})
+        app = types.SimpleNamespace(config=config, outdir=folder, builder=types.SimpleNamespace(format="html"), env=environment)
+        companion.map_the_site(app, None)
+        sitemap = folder / "sitemap.xml"
+        assert sitemap.exists() == told
+        assert not told or "<loc>https://example.org/book/book/a.html</loc><" in sitemap.read_text()
+        context = {"title": "A <em>page</em>", "pathto": lambda page: f"../{page}.html"}
+        companion.introduce(app, "book/a", "page.html", context, nodes.document("", ""))
+        assert ('property="og:url" content="https://example.org/book/book/a.html"' in context["metatags"]) == told
+        assert ("example.org" in context["metatags"]) == told and 'content="A page"' in context["metatags"]
+        (folder / "_static").mkdir()
+        finishing.finish(app, None)
+        assert ('<base href="https://example.org/book/">' in (folder / "404.html").read_text()) == told
 
 
 # ---- the pages
