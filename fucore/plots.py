@@ -275,10 +275,8 @@ def scores_figure(scores: np.ndarray, planted: np.ndarray | None = None):
     figure, axes = plt.subplots(figsize=(7.2, 3))
     bins = np.linspace(min(-0.5, scores.min()), 1, 41).tolist()
     planted = np.zeros(len(scores), dtype=bool) if planted is None else planted
-    _, _, bars = axes.hist(
-        [scores[~planted], scores[planted]], bins=bins, stacked=True, color=[INK, DEPARTED], label=["as they are", "planted"]
-    )
-    plt.setp(bars[1], hatch="///", edgecolor="#7d3600", linewidth=0)
+    axes.hist([scores[~planted], scores[planted]], bins=bins, stacked=True, color=[INK, DEPARTED], label=["as they are", "planted"])
+    plt.setp(axes.containers[1], hatch="///", edgecolor="#7d3600", linewidth=0)
     axes.set(xlabel="memorization score s", ylabel="examples", yscale="symlog")
     if planted.any():
         axes.legend()

@@ -17,7 +17,8 @@ import yaml
 from notebooks import ROOT, TEXTS, parameters_cell
 
 pytestmark = pytest.mark.long
-PAGES = [chapter["file"] for part in yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"] for chapter in part["chapters"]]
+CHAPTERS = [chapter for part in yaml.safe_load((ROOT / "_toc.yml").read_text())["parts"] for chapter in part["chapters"]]
+PAGES = [page["file"] for chapter in CHAPTERS for page in (chapter, *chapter.get("sections", ()))]
 CHROMIUM = [
     "--headless",
     "--no-sandbox",

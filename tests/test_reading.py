@@ -5,10 +5,12 @@ import json
 import pathlib
 import re
 import sys
+import types
 import urllib.parse
 
 import jupytext
 import pytest
+from docutils import nodes
 from test_book import PAGES, book, browser, pages, visit  # noqa: F401  fixtures
 
 from notebooks import ROOT, TEXTS
@@ -45,6 +47,26 @@ def test_names_of_figures_are_unique():
     assert len(set(names)) == len(names) >= 19
 
 
+def test_a_model_looks_the_same_in_every_figure():
+    from fucore import plots
+
+    alone = plots.looks(["FedMemPrune ρ=0.4"])["FedMemPrune ρ=0.4"]
+    many = plots.looks(["Original", "NoT", "FedMemPrune ρ=0.4", "FedMemPrune ρ=0.6", "Fine-tuning", "FedOSD"])
+    assert many["FedMemPrune ρ=0.4"] == alone == (plots.UNLEARNED, "o") and many["Original"][0] == plots.ORIGINAL
+    assert len(set(many.values())) == len(many), "two models are never alike"
+    assert len({mark for _, mark in plots.looks([str(each) for each in range(8)]).values()}) == 8, "nor told by colour alone"
+
+
+def test_a_finding_is_text_of_the_page_and_readable_without_one(capsys):
+    import fucore as fu
+    from fucore.companion.saying import Said
+
+    fu.say("One sentence.", "Another.")
+    assert capsys.readouterr().out == "One sentence.\n\nAnother.\n"
+    said = Said("**this**")
+    assert said._repr_markdown_() == repr(said) == "**this**"
+
+
 # ---- what is done to pages, by value
 
 
@@ -74,6 +96,28 @@ def test_what_is_not_used_is_not_loaded():
         '<script src="_static/scripts/fontawesome.js?d=1"></script><script>kernelName = \'python3\'</script><script src="own.js"></script>'
     )
     assert finishing.finished(page) == '<script src="own.js"></script>'
+
+
+def test_addresses_are_told_only_where_the_book_has_one(tmp_path):
+    import companion
+
+    for address, told in (("", False), ("https://example.org/book/", True)):
+        folder = tmp_path / str(told)
+        folder.mkdir()
+        config = types.SimpleNamespace(html_baseurl=address, html_title="The book")
+        environment = types.SimpleNamespace(found_docs={"book/b", "book/a"})
+        app = types.SimpleNamespace(config=config, outdir=folder, builder=types.SimpleNamespace(format="html"), env=environment)
+        companion.map_the_site(app, None)
+        sitemap = folder / "sitemap.xml"
+        assert sitemap.exists() == told
+        assert not told or "<loc>https://example.org/book/book/a.html</loc><" in sitemap.read_text()
+        context = {"title": "A <em>page</em>", "pathto": lambda page: f"../{page}.html"}
+        companion.introduce(app, "book/a", "page.html", context, nodes.document("", ""))
+        assert ('property="og:url" content="https://example.org/book/book/a.html"' in context["metatags"]) == told
+        assert ("example.org" in context["metatags"]) == told and 'content="A page"' in context["metatags"]
+        (folder / "_static").mkdir()
+        finishing.finish(app, None)
+        assert ('<base href="https://example.org/book/">' in (folder / "404.html").read_text()) == told
 
 
 # ---- the pages

@@ -150,7 +150,8 @@ def number_as_printed(app, doctree):
 def mathml(node, block: bool = False) -> str:
     """The TeX of a node as MathML; a warning, which fails the build, where it is not understood."""
     try:
-        return tex2mathml(re.sub(r"\\tag\{.*?\}", "", node.astext()), as_block=block)
+        found = tex2mathml(re.sub(r"\\tag\{.*?\}", "", node.astext()), as_block=block)
+        return re.sub("<mo>([‖⌊⌋])</mo>", r'<mo stretchy="false">\1</mo>', found)  # no taller than what they stand beside
     except Exception as error:
         logger.warning("mathematics that is not understood: %s (%s)", node.astext(), error, location=node)
         return f"<code>{html.escape(node.astext())}</code>"
@@ -158,9 +159,8 @@ def mathml(node, block: bool = False) -> str:
 
 def introduce(app, page, template, context, doctree):
     """What a page is about, for search engines and for previews of links to it; addresses only where the book has one (``html.baseurl``)."""
-    context["theme_extra_footer"] = (
-        f'<p><a href="{context["pathto"]("book/cite")}">Cite this page</a> · <a href="{context["pathto"]("book/cite")}#licence">Licence: MIT</a></p>'
-    )
+    cite = context["pathto"]("book/cite").rstrip("#")  # of that page itself it is only a #
+    context["theme_extra_footer"] = f'<p><a href="{cite or "#"}">Cite this page</a> · <a href="{cite}#licence">Licence: MIT</a></p>'
     if doctree is None:
         return
     first = next((each.astext() for each in doctree.findall(nodes.paragraph) if isinstance(each.parent, nodes.section)), "")
