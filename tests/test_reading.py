@@ -207,3 +207,14 @@ def test_letters_in_figures_are_at_least_nine_pixels_high(browser, book):  # noq
             box = float(re.search(r'viewBox="0 0 ([\d.]+)', drawn)[1])
             sizes = [float(size) for size in re.findall(r"font(?:-size)?: (?:\w+ )*([\d.]+)px", drawn)]
             assert sizes and min(sizes) * width / box >= 9, f"{text.stem}: {min(sizes) * width / box:.1f} px in {address}"
+
+
+@pytest.mark.long
+def test_the_search_finds_pages_from_disk_without_an_error(browser, book):  # noqa: F811
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    browser.get_log("browser")
+    browser.get((book / "search.html").as_uri() + "?q=memorization")
+    WebDriverWait(browser, 20).until(lambda window: window.find_elements(By.CSS_SELECTOR, "#search-results li a[href*='03_memorization']"))
+    assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]

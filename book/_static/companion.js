@@ -23,3 +23,6 @@
   window.addEventListener("resize", mark);
   document.addEventListener("click", function () { setTimeout(mark, 0); });
 })();
+
+/* From disk a page may not read other pages: the search then lists what it found without excerpts, and without errors. */
+if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
