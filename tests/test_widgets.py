@@ -333,7 +333,7 @@ def test_the_front_page_says_what_the_kept_tables_say():
     found, judged = front.found(), fu.results.report("judged_mnist5k").summary.set_index("candidate")
     assert found.count("<li>") == 5 and f"{100 * judged.forgotten['Fine-tuning']:.0f} % [" in found
     picture = front.idea_picture()
-    assert picture.count("<tr") == 6 and "retrained: the truth" in picture and "fu-bar" in picture and fu.__version__ in front.cite()
+    assert picture.count("<tr") == 6 and "retrained: the truth" in picture and "fu-bar" in picture
 
 
 def test_kept_explorers_need_neither_torch_nor_pandas():

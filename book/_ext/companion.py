@@ -117,7 +117,6 @@ class Explorer(Directive):
             "compact": lambda: explorers.both(compact=True).to_html(),
             "idea": front.idea_picture,
             "found": front.found,
-            "cite": front.cite,
         }
         if self.arguments[0] not in makers:
             raise self.error(f"there is no explorer {self.arguments[0]!r}, only: {', '.join(makers)}.")

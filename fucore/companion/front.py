@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import html
 
-from .._version import __version__
 from . import grid
 
 CHAPTERS = {
@@ -109,11 +108,3 @@ def _share(row: dict) -> str:
 
 def _points(judged: dict, name: str) -> str:
     return f"{100 * (float(judged['Retrained']['test_accuracy']) - float(judged[name]['test_accuracy'])):.1f}"
-
-
-def cite() -> str:
-    """How to cite this companion."""
-    return (
-        '<p>Cite the papers for what is theirs (<a href="references.html">References</a>), and this companion for what is measured here: '
-        f"<em>fucore {__version__}, a reproducible companion to two papers on federated unlearning</em>, with the date of your copy. Licence: MIT.</p>"
-    )

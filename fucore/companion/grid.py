@@ -77,7 +77,7 @@ class Grid:
         return min(self.ratios, key=lambda ratio: abs(1 - self.summary[alpha, shown(ratio)]["forgotten"]))
 
     def report(self, alpha: float):
-        """The :class:`~fucore.evaluation.several.MethodReport` of one alpha; candidates are ratios and :data:`CONTROL`."""
+        """The :class:`~fucore.evaluation.several.MethodReport` of one alpha; candidates are ratios and ``CONTROL``."""
         from ..evaluation.several import MethodReport
         from . import results
 

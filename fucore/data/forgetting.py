@@ -156,7 +156,7 @@ def _union(*parts: Request) -> Request:
 
 
 def recorded(record: Mapping) -> Request:
-    """The request that a run's configuration holds, as :func:`dataclasses.asdict` wrote it."""
+    """The request that a run's configuration holds, as ``dataclasses.asdict`` wrote it."""
     if record.get("parts"):
         return Union(parts=tuple(map(recorded, record["parts"])))
     return Request(**{name: record[name] for name in CONDITIONS})

@@ -28,7 +28,7 @@ PARTS = ("test", "validation", "valid", "val")
 
 
 def from_torch(train, test, *, classes: Sequence[str] | None = None, channels: str | None = None, name: str = "torch") -> Dataset:
-    """A data set from two PyTorch ``Dataset``s (map-style) of pairs (image, label), each read once.
+    """A data set from two PyTorch data sets (map-style) of pairs (image, label), each read once.
 
     ``classes``: names in the order of the labels; by default ``train.classes``, where there is such a list, or the numbers.
     ``channels`` as in :func:`~fucore.data.arrays.from_arrays`.  Raises ``FucoreError`` for random transforms, iterable data sets, images

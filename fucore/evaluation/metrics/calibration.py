@@ -12,7 +12,7 @@ BINS = 15
 
 @metric("calibration error", column=None, key="calibration_error")
 def of_the_surest_class(run, case, others):
-    """ECE (Guo et al., ICML 2017): mean over test images of |accuracy - confidence| of their bin, 15 equal ones by the largest probability."""
+    """ECE (Guo et al., ICML 2017): mean over test images of the difference between accuracy and confidence in their bin, 15 equal ones by the largest probability."""
     return expected_calibration_error(case.logits(run, "test"), case.test.labels)
 
 
@@ -23,7 +23,7 @@ def squared_error(run, case, others):
 
 
 def expected_calibration_error(logits: torch.Tensor, labels: torch.Tensor, bins: int = BINS) -> float:
-    """sum_b n_b/n |accuracy_b - confidence_b|, in 0..1, of ``logits`` [n, classes]; bins (i/B, (i + 1)/B]."""
+    """``sum_b n_b/n |accuracy_b - confidence_b|``, in 0..1, of ``logits`` [n, classes]; bins (i/B, (i + 1)/B]."""
     confidence, answer = (each.numpy() for each in logits.double().softmax(dim=1).max(dim=1))
     over = confidence - (answer == labels.numpy())
     place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)

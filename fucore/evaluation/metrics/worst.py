@@ -43,7 +43,7 @@ def worst_case(report: MethodReport) -> pd.DataFrame:
 
 
 def worst_case_floor(cases: Sequence[Case]) -> pd.DataFrame:
-    """What :func:`worst_case` gives for retraining itself: one row a group, the ``mean`` and ``high`` (95th percentile) of the largest |difference|.
+    """What :func:`worst_case` gives for retraining itself: one row a group, the ``mean`` and ``high`` (95th percentile) of the largest absolute difference.
 
     In turn the k-th retrained model of every case is the method, and the other models of the case are what it is compared with.
     """
