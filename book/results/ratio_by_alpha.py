@@ -57,7 +57,7 @@ PLANS = {
         local=fu.LocalTraining(epochs=2, batch=32, lr=3e-3),
         rounds=10,
         recovery=5,
-        alphas=(0.5, 0.1, np.inf, 1.0),
+        alphas=(0.5, 0.1, np.inf),
         ratios=tuple(round(0.1 * step, 1) for step in range(11)),
         originals=5,
         leaving=2,
