@@ -79,7 +79,7 @@ const PANELS = {
           put(marks[`${own}fu-dot`], known ? known[0] : null);
           return known ? `${percent(known[0])} ${known[3]}`.trim() : "–";
         });
-        value.textContent = `${words.join(" · ")} vs ${percent(mean)} %`;
+        value.textContent = `${words.join(" · ")} vs ${percent(mean)} ${panel.fixed.unit ?? "%"}`.trim();
       });
     };
   },
@@ -140,7 +140,7 @@ const PANELS = {
   },
 
   wall(box, panel, state) {
-    const WORDS = { known: "known, as by retraining", forgotten: "forgotten, as by retraining", still: "still known, though retraining does not", lost: "lost, though retraining knows it" };
+    const WORDS = { known: "known, as by retraining", forgotten: "forgotten, as by retraining", still: "still known, though most retrained models do not", lost: "lost, though at least half of the retrained models know it" };
     const MARKS = { known: "", forgotten: "–", still: "!", lost: "×" };
     const say = make("p", "fu-wall-say"), grid = make("div", "fu-tiles"), one = make("div", "fu-one");
     const big = make("div", "fu-big"), what = make("p", "fu-what"), dots = make("p", "fu-dots"), text = make("div");
@@ -176,7 +176,7 @@ const PANELS = {
       if (!sheet || !right) return null;
       const share = sheet.retrained.map((bits) => [...bits].filter((bit) => bit === "1").length);
       const kind = (image) => {
-        const expected = share[image] > sheet.models / 2;
+        const expected = share[image] >= sheet.models / 2;
         return right[image] === "1" ? (expected ? "known" : "still") : expected ? "lost" : "forgotten";
       };
       return { sheet, share, kind };
@@ -221,7 +221,7 @@ const PANELS = {
         tile.setAttribute("aria-label", `${sheet.classes[sheet.labels[image]]}: ${WORDS[word]}; ${share[image]} of ${sheet.models} retrained models are right`);
       });
       const own = count.forgotten + count.still, common = count.known + count.lost;
-      say.textContent = `Of the ${own} images here that most retrained models get wrong, ${count.forgotten} are forgotten and ${count.still} still known; of the ${common} that most get right, ${count.known} are kept and ${count.lost} lost.`;
+      say.textContent = `Of the ${own} images here that most retrained models get wrong, ${count.forgotten} are forgotten and ${count.still} still known; of the ${common} that at least half get right, ${count.known} are kept and ${count.lost} lost.`;
       focus(chosen, false);
     };
   },

@@ -60,7 +60,7 @@ def _live(knobs: tuple[Knob, ...], compute: Callable[..., Frame] | None) -> list
     rows = {"rows": [*grid.GROUPS.values(), grid.TEST], "own": ["own"], "names": {"own": "unlearned"}}
     panels = (
         Panel("say", "The answer", {"say": Part(by, {})}),
-        Panel("rows", "Right answers on the client's images, by memorization, in per cent", empty, rows, grid.MARKS),
+        Panel("rows", "Right answers by memorization, in per cent", empty, rows, grid.MARKS),
         Panel(
             "curves",
             "Test accuracy by rounds",
@@ -156,7 +156,7 @@ def methods(report, title: str = "Two methods side by side", start: Sequence[str
     panels = (
         Panel(
             "rows",
-            "Right answers on the forgotten, by memorization, in per cent",
+            "Right answers by memorization, in per cent",
             {"base": Part((), {(): base}), "a": Part(("a",), one), "b": Part(("b",), one)},
             groups,
             marks,
@@ -250,11 +250,13 @@ def silenced(effects, counts: Sequence[int], total: int, kinds: dict[str, str]) 
     labels = tuple(f"{count} of {total}" for count in counts)
     ways = tuple(kinds.values())
     knobs = (Knob("units", "units silenced", labels, labels[len(labels) // 2]), Knob("by", "chosen by", ways, ways[0], "choice"))
-    rows = {"rows": ["asked class", "lost elsewhere", "others lost"], "own": ["own"], "names": {"own": "this choice"}}
+    rows = {"rows": ["asked class", "lost elsewhere", "other classes"], "own": ["own"], "names": {"own": "this choice"}, "unit": ""}
     marks = (("own", "this choice"), ("reference", "retrained"), ("start", "before"))
     parts = {"base": Part((), {(): base}), "own": Part(("units", "by"), own)}
     panels = (
-        Panel("rows", "Accuracy on the asked class at its client; points lost on it elsewhere, and on other classes", parts, rows, marks),
+        Panel(
+            "rows", "Accuracy on the asked class in per cent; points that others lose on it, and all on other classes", parts, rows, marks
+        ),
         Panel("say", "In words", {"say": Part(("units", "by"), said)}),
     )
     return Explorer("silenced", "Which units, and how many?", [View("units", knobs, panels)])

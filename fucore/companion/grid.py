@@ -172,7 +172,7 @@ def view(name: str, alpha: float | None = None, *, compact: bool = False, comput
         Panel("say", "The answer", {"say": own(_say)}),
         Panel(
             "rows",
-            "Right answers on the client's images, by memorization, in per cent",
+            "Right answers by memorization, in per cent",
             {"base": base, "own": own(_own)},
             {"rows": [*GROUPS.values(), TEST], "own": ["own"], "names": {"own": "unlearned"}},
             MARKS,
