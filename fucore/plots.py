@@ -140,7 +140,7 @@ def pictures_figure(rows: dict, scale: float = 0.75):
             axis.axis("off")
         for axis, image in zip(line, images):
             axis.imshow(image.permute(1, 2, 0).squeeze(-1).numpy() if image.shape[0] == 3 else image[0].numpy(), cmap="gray")
-        line[0].text(-0.15, 0.5, name, transform=line[0].transAxes, ha="right", va="center", fontsize=8.5)
+        line[0].text(-0.15, 0.5, name, transform=line[0].transAxes, ha="right", va="center", fontsize=9.5)
     return figure
 
 
@@ -250,7 +250,7 @@ def pareto_figure(table: pd.DataFrame):
     on = table[front].sort_values("gap")
     axes.plot(on.gap, on.test, color=UNLEARNED, linewidth=0.8)
     for name, row in table.iterrows():
-        axes.annotate(name, (row.gap, row.test), xytext=(4, 4), textcoords="offset points", fontsize=8.5)
+        axes.annotate(name, (row.gap, row.test), xytext=(4, 4), textcoords="offset points", fontsize=9.5)
     axes.set(xlabel="mean gap to retraining over the groups, points (small: as retrained)", ylabel="test accuracy, %")
     axes.legend(title="area: examples processed", loc="lower right")
     return figure

@@ -82,7 +82,7 @@ class Ablation:
             _curves(axis, self.runs[setting][model], COLOURS[0], model.partition(" ")[0])
             axis.set(title=title, xlabel="examples, thousands")
         axes[0, 0].set_ylabel("test accuracy, %")
-        axes[0, 0].legend(fontsize=8)
+        axes[0, 0].legend(fontsize=9.5)
         return figure
 
 
@@ -197,7 +197,7 @@ def ratio_figure(sides: dict[str, pd.DataFrame], ratios: Sequence[float]):
             axis.plot([100 * ratio for ratio in ratios], [gaps[fedmemprune(ratio)] for ratio in ratios], "o-", color=colour, label=part)
         axis.set(xlabel="parameters reset, %", title=title)
     axes[0].set_ylabel("gap to retraining, points")
-    axes[-1].legend(title="memorization group", fontsize=8)
+    axes[-1].legend(title="memorization group", fontsize=9.5)
     return figure
 
 
@@ -218,7 +218,7 @@ def levels_figure(sides: dict[str, pd.DataFrame], levels: Sequence[str], colours
                 axis.plot([mean_gap(rows, level, model) for level in levels], "o-", color=colour, label=model)
         axis.set(ylabel="mean gap to retraining, points", ylim=(0, None), title=title)
         axis.set_xticks(places, [level.replace("α = ", "") for level in levels])
-    axes[-1].legend(fontsize=8)
+    axes[-1].legend(fontsize=9.5)
     return figure
 
 

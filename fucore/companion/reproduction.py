@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .findings import VERDICTS
+from .findings import VERDICTS, claims
 
 PAPERS = {"M": "Wei et al. (2026)", "W": "Huang et al. (2025)"}
 #: Verdicts with their colours; ``–`` stands for a claim that was not run yet.
@@ -48,6 +48,28 @@ def verdicts_figure(table: pd.DataFrame):
     axis.grid(axis="y", visible=False)
     figure.legend(loc="outside upper center", ncols=3)
     return figure
+
+
+def stability(twice: pd.DataFrame) -> str:
+    """How many verdicts are the same under both sets of seeds, and whether one goes from seen to not seen; ``twice``: the kept table ``stability``."""
+    same, far = (twice["first"] == twice["second"]).sum(), _far(twice)
+    turned = ", ".join(twice.claim[far]) or "none"
+    return (
+        f"{same} of {len(twice)} verdicts are the same under both sets of seeds. From *reproduced* to *not reproduced*, or back: {turned}."
+    )
+
+
+def moved(twice: pd.DataFrame):
+    """The claims whose verdict is another under other seeds, with both."""
+    table, names = twice[twice["first"] != twice["second"]], claims()
+    rows = table.assign(claim=[f"{names.item[name]}: {names.claim[name]}" for name in table.claim])
+    rows = rows.rename(columns={"first": "this book", "second": "other seeds", "ours, second": "found with other seeds"})
+    return rows.style.set_uuid("claimsStability").hide(axis="index").set_caption("Verdicts that change with the seeds")
+
+
+def _far(twice: pd.DataFrame) -> pd.Series:
+    ends = twice[["first", "second"]]
+    return (ends == VERDICTS[0]).any(axis=1) & (ends == VERDICTS[2]).any(axis=1)
 
 
 def _name(verdict: str) -> str:

@@ -78,7 +78,7 @@ def units_figure(effects: pd.DataFrame, counts: Sequence[int], total: int):
         axis.set(title=title, xlabel=f"units silenced, of {total}", xscale="log", xticks=counts, xticklabels=counts)
         axis.minorticks_off()
     axes[0].axhline(100 * effects.loc["Retrained", "asked"], color=plots.RETRAINED, linewidth=1.5, label="Retrained")
-    axes[0].legend(fontsize=8)
+    axes[0].legend(fontsize=9.5)
     return figure
 
 
@@ -91,6 +91,6 @@ def accuracy_figure(accuracy: pd.Series):
     bars = axis.barh(list(accuracy.index), accuracy.to_numpy(), color=colours)
     axis.invert_yaxis()
     axis.grid(axis="y", visible=False)
-    axis.bar_label(bars, fmt="%.1f", padding=3, fontsize=8.5, color=plots.INK)
+    axis.bar_label(bars, fmt="%.1f", padding=3, fontsize=9.5, color=plots.INK)
     axis.set(xlabel="accuracy on all test images, % (the paper's Figure 4)", xlim=(0, 108))
     return figure
