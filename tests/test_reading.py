@@ -175,7 +175,9 @@ def test_pages_are_light_and_ask_nobody_else(browser, book, page):  # noqa: F811
     addresses = [urllib.parse.urlsplit(address) for address in loaded(browser)]
     assert not [address for address in addresses if address.scheme in ("http", "https", "ws", "wss")]
     files = [pathlib.Path(urllib.parse.unquote(address.path)) for address in addresses if address.scheme == "file"]
-    assert len(files) > 10 and sum(path.stat().st_size for path in files) <= 1_000_000
+    explorers = re.findall(r'<div class="fu-explorer.*?<script type="module">.*?</script>', (book / f"{page}.html").read_text(), re.S)
+    weighs = [sum(path.stat().st_size for path in files), sum(len(each.encode()) for each in explorers)]
+    assert len(files) > 10 and weighs[0] - weighs[1] <= 1_000_000 and weighs[0] <= 1_500_000, weighs
 
 
 @pytest.mark.long
