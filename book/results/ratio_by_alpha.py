@@ -23,12 +23,14 @@ import pandas as pd
 from wall import sheet
 
 import fucore as fu
+from fucore.companion.explorers import curve
+from fucore.companion.grid import CONTROL
 from fucore.evaluation.deciding import confidence_half_width
 from fucore.evaluation.pooling import by_original
 from fucore.runs.fingerprint import hash_of_code
 from fucore.runs.run import provenance
 
-CLIENTS, CONTROL, FEW = 10, "Retraining, same rounds", 3
+CLIENTS, FEW = 10, 3
 
 
 @dataclass(frozen=True)
@@ -113,11 +115,6 @@ def rounds_of(candidates: dict[str, list[fu.Run]], cases: list[fu.Case], origina
             for done in range(1, len(mean) + 1)
         ]
     return pd.DataFrame(rows)
-
-
-def curve(run: fu.Run) -> list[float]:
-    """Test accuracy at the end of each round."""
-    return list({row["round"]: row["test_accuracy"] for row in run.history if row["round"] > 0}.values())
 
 
 def holders(case: fu.Case) -> pd.DataFrame:

@@ -15,8 +15,9 @@ from ..evaluation.membership import ATTACKS
 from ..evaluation.several import MethodReport
 from ..plots import pareto_front
 from . import papers
+from .grid import CONTROL
 
-FINE_TUNING, CONTROL = "Fine-tuning", "Retraining, same rounds"
+FINE_TUNING = "Fine-tuning"
 OURS, PAPERS_RATIO = "FedMemPrune", "FedMemPrune ρ=0.4"
 #: The methods of their Table 1, by the names they have here.
 SEVEN = {

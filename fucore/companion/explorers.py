@@ -6,7 +6,6 @@ Kept results are read with the standard library alone, since the front page is r
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Sequence
 
 from ..errors import FucoreError, require
@@ -75,11 +74,15 @@ def ratio_frame(report, candidate: str, case=None, run=None) -> Frame:
     """What the explorers show of one candidate of a :class:`~fucore.evaluation.report.Report`; with curves if its ``case`` and ``run`` are given."""
     reference, own = [], []
     if case is not None and run is not None:
-        curve = lambda each: list({row["round"]: row["test_accuracy"] for row in each.history if row["round"] > 0}.values())
         curves = [curve(each) for each in case.retrained]
         reference = [line("retraining", "reference", [sum(values) / len(values) for values in zip(*curves)])]
         own = [line("unlearning", "own", curve(run))]
     return _of_report(report, candidate) | {"curves.reference": reference, "curves.own": own}
+
+
+def curve(run) -> list[float]:
+    """Test accuracy of a run at the end of each of its rounds, 0..1."""
+    return list({row["round"]: row["test_accuracy"] for row in run.history if row["round"] > 0}.values())
 
 
 def _of_report(report, candidate: str) -> Frame:
@@ -93,17 +96,10 @@ def _of_report(report, candidate: str) -> Frame:
     test = {name: 100 * float(summary.test_accuracy[name]) for name in (grid.ORIGINAL, grid.RETRAINED, candidate)}
     spread = 200 * float(summary.test_accuracy_std[grid.RETRAINED])
     near = [test[grid.RETRAINED] - spread, test[grid.RETRAINED] + spread]
-    base = [
-        [100 * row["retrained"], *(100 * (row["retrained"] + sign * row["margin"]) for sign in (-1, 1)), 100 * row["accuracy"]]
-        for row in rows[grid.ORIGINAL]
-    ]
-    own = [
-        [100 * row["accuracy"], *(100 * (row["retrained"] + row[end]) for end in ("low", "high")), row["answer"] or ""]
-        for row in rows[candidate]
-    ]
+    base, own = [grid.reference_row(row) for row in rows[grid.ORIGINAL]], [grid.own_row(row) for row in rows[candidate]]
     word = grid.in_a_word(rows[candidate], rows[grid.ORIGINAL]) if all(row["answer"] for row in rows[candidate]) else ""
     return {
-        "say.say": [word, report.verdict(candidate), {grid.AS: "=", grid.OPEN: "?"}.get(word, "≠")],
+        "say.say": [word, report.verdict(candidate), grid.sign_of(word)],
         "rows.base": [*base, [test[grid.RETRAINED], *near, test[grid.ORIGINAL]]],
         "rows.own": [*own, [test[candidate], test[candidate], test[candidate], ""]],
     }
@@ -133,11 +129,8 @@ def methods(report, title: str = "Two methods side by side", start: Sequence[str
     require(len(names) > 1, "two methods are needed to put them side by side: give fu.compare(...) of several candidates.")
     first, second = start or names[:2]
     rows = {name: report.groups[report.groups.candidate == name].to_dict("records") for name in (grid.ORIGINAL, *names)}
-    base = [
-        [100 * row["retrained"], *(100 * (row["retrained"] + sign * row["margin"]) for sign in (-1, 1)), 100 * row["accuracy"]]
-        for row in rows[grid.ORIGINAL]
-    ]
-    one = {(name,): [_mark(row) for row in rows[name]] for name in names}
+    base = [grid.reference_row(row) for row in rows[grid.ORIGINAL]]
+    one = {(name,): [grid.own_row(row) for row in rows[name]] for name in names}
     columns = report.summary.set_index("candidate")
     axes = {key: each for key, each in AXES.items() if key in columns}
     if "distance" not in axes:
@@ -170,24 +163,12 @@ def methods(report, title: str = "Two methods side by side", start: Sequence[str
         ),
     )
     knobs = (Knob("a", "first method", tuple(names), first, "list"), Knob("b", "second method", tuple(names), second, "list"))
-    knobs += (Knob("x", "across", labels, labels[0], "list"), Knob("y", "up", labels, columns_label(axes), "list"))
+    knobs += (Knob("x", "across", labels, labels[0], "list"), Knob("y", "up", labels, axes.get("test_accuracy", (labels[0],))[0], "list"))
     return Explorer(
         "methods",
         title,
         [View("methods", knobs, panels, "95 % intervals; = as retraining, to within the margin; ≠ different; ? cannot be told.")],
     )
-
-
-def columns_label(axes: dict) -> str:
-    """The axis shown upwards first."""
-    return axes["test_accuracy"][0] if "test_accuracy" in axes else next(iter(axes.values()))[0]
-
-
-def _mark(row: dict) -> list:
-    ends = [row["low"], row["high"]]
-    if not all(map(math.isfinite, ends)):
-        ends = [row["accuracy"] - row["retrained"]] * 2
-    return [100 * row["accuracy"], *(100 * (row["retrained"] + end) for end in ends), row["answer"] or ""]
 
 
 def _closer(report, names: list[str]) -> dict[str, dict[str, str]]:

@@ -211,21 +211,33 @@ def _note(grid: Grid, alphas: Iterable[float]) -> str:
     )
 
 
+def reference_row(row: dict) -> list:
+    """One row of the part ``base`` of the panel ``rows``, from a row of the original model: retrained with its margin, and before; in per cent."""
+    middle, margin = row["retrained"], row["margin"]
+    return [100 * middle, 100 * (middle - margin), 100 * (middle + margin), 100 * row["accuracy"]]
+
+
+def own_row(row: dict) -> list:
+    """One row of a part of the panel ``rows``: accuracy, its interval and the answer, from a difference to retraining with its interval; in per cent."""
+    ends = [row["low"], row["high"]]
+    if not all(map(math.isfinite, ends)):
+        ends = [row["accuracy"] - row["retrained"]] * 2
+    return [100 * row["accuracy"], *(100 * (row["retrained"] + end) for end in ends), row["answer"] or ""]
+
+
+def sign_of(word: str) -> str:
+    """The sign of what is said in a word."""
+    return {AS: "=", OPEN: "?"}.get(word, "≠")
+
+
 def _base(grid: Grid, alpha: float, mode: str) -> list:
-    rows = [grid.rows[alpha, mode, ORIGINAL, group] for group in GROUPS]
-    found = [
-        [100 * row["retrained"], *(100 * (row["retrained"] + sign * row["margin"]) for sign in (-1, 1)), 100 * row["accuracy"]]
-        for row in rows
-    ]
+    found = [reference_row(grid.rows[alpha, mode, ORIGINAL, group]) for group in GROUPS]
     retrained, before = (100 * grid.summary[alpha, name]["test_accuracy"] for name in (RETRAINED, ORIGINAL))
     return [*found, [retrained, retrained, retrained, before] if mode == ALL else None]
 
 
 def _own(grid: Grid, ratio: float, alpha: float, mode: str) -> list:
-    rows = [
-        [100 * row["accuracy"], *(100 * (row["retrained"] + row[end]) for end in ("low", "high")), row["answer"]]
-        for row in grid.group(alpha, mode, ratio)
-    ]
+    rows = [own_row(row) for row in grid.group(alpha, mode, ratio)]
     own, retrained = (grid.summary[alpha, name] for name in (shown(ratio), RETRAINED))
     ends = [100 * (retrained["test_accuracy"] + own[f"test_{end}"]) for end in ("low", "high")]
     return [*rows, [100 * own["test_accuracy"], *ends, ""] if mode == ALL else None]
@@ -233,13 +245,12 @@ def _own(grid: Grid, ratio: float, alpha: float, mode: str) -> list:
 
 def _say(grid: Grid, ratio: float, alpha: float, mode: str) -> list[str]:
     word = grid.answer(alpha, mode, ratio)
-    sign = {AS: "=", OPEN: "?"}.get(word, "≠")
     if mode == ONE:
         examples = sum(int(row["examples"]) for row in grid.group(alpha, ONE, ratio))
         return [
             word,
             f"One client, {examples} images: an interval is where one more retrained model would lie, so few groups can be told.",
-            sign,
+            sign_of(word),
         ]
     own, retrained = (grid.summary[alpha, name] for name in (shown(ratio), RETRAINED))
     share = [100 * own[f"forgotten{end}"] for end in ("", "_low", "_high")]
@@ -248,7 +259,11 @@ def _say(grid: Grid, ratio: float, alpha: float, mode: str) -> list[str]:
         if all(map(math.isfinite, share))
         else "At this α there was hardly anything that only the departed data had taught. "
     )
-    return [word, f"{said}Test accuracy {100 * own['test_accuracy']:.1f} %, retrained {100 * retrained['test_accuracy']:.1f} %.", sign]
+    return [
+        word,
+        f"{said}Test accuracy {100 * own['test_accuracy']:.1f} %, retrained {100 * retrained['test_accuracy']:.1f} %.",
+        sign_of(word),
+    ]
 
 
 def _held(grid: Grid, alpha: float) -> list[dict]:
